@@ -1,0 +1,37 @@
+/* The files of one model: a directory, one GGUF file (or its split parts), or bytes inside the program.
+ * Files are mapped read-only; nothing is copied.  A file that shrinks under its map raises SIGBUS: see
+ * files_guard.  Any thread. */
+#ifndef SEMA_ENGINE_FORMAT_FILES_H
+#define SEMA_ENGINE_FORMAT_FILES_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct files;
+
+struct files_blob { /* a file inside the program; lives as long as the program */
+    const char *name;
+    str bytes;
+};
+
+/* `path`: a model directory or a .gguf file.  ERR_NOT_FOUND, ERR_IO; the note names the path. */
+enum err files_open(struct files **out, const char *path, struct err_note *why);
+enum err files_of_memory(struct files **out, const struct files_blob *blobs, size_t count,
+                         const char *label);
+void files_close(struct files *f); /* NULL is fine; unmaps everything handed out */
+
+/* The bytes of the file `name` (no path separators), mapped on first use and kept until files_close.
+ * ERR_NOT_FOUND (note not written), ERR_IO. */
+enum err files_get(struct files *f, const char *name, str *out, struct err_note *why);
+bool files_has(struct files *f, const char *name);
+const char *files_label(const struct files *f); /* for messages: the path as given */
+const char *files_gguf(const struct files *f);  /* name of the (first) GGUF file, or NULL */
+
+/* Runs `work` so that a mapped file which can no longer be read ends it with ERR_IO instead of ending
+ * the process.  Nesting is not allowed; `work` must hold no lock and own no memory across the fault
+ * that would be missed. */
+enum err files_guard(void (*work)(void *ctx), void *ctx);
+
+#endif

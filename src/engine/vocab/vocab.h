@@ -1,0 +1,72 @@
+/* Text <-> tokens, as the reference tokenizer of the model's files does it (local-models.md sections 3
+ * and 4).  Immutable after opening; any thread. */
+#ifndef SEMA_ENGINE_VOCAB_VOCAB_H
+#define SEMA_ENGINE_VOCAB_VOCAB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct files;
+struct vocab;
+
+struct ids { /* a growing list of token ids; zeroed is empty */
+    int32_t *at;
+    size_t len, cap;
+};
+enum err ids_add(struct ids *list, int32_t id);
+void ids_fini(struct ids *list);
+
+/* From tokenizer.json, else vocab.json + merges.txt, else tokenizer.model, else the GGUF's own. */
+enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why);
+void vocab_close(struct vocab *v);
+
+enum vocab_flags {
+    VOCAB_PLAIN = 0,
+    VOCAB_ADD_SPECIAL = 1, /* BOS/EOS as the post-processor says */
+    VOCAB_GUARDED = 2,     /* the text went through vocab_guard in parts: markers are honoured */
+};
+
+/* Appends.  Linear in the text but for a logarithm.  `stop` (may be NULL) is looked at every few
+ * kilobytes: when it becomes true the call ends with ERR_CANCELLED. */
+enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, struct ids *out,
+                      const volatile bool *stop, struct err_note *why);
+
+/* Copies a message's text, putting a private-use marker into each place where an added token would be
+ * found, so that vocab_encode with VOCAB_GUARDED reads it as ordinary text: users cannot forge control
+ * tokens.  Characters equal to the marker are dropped. */
+void vocab_guard(const struct vocab *v, str text, struct buf *out);
+
+enum err vocab_decode(const struct vocab *v, const int32_t *ids, size_t count, bool skip_special,
+                      struct buf *out);
+
+/* Token by token: adds to `out` the characters that became complete; what was added never changes.
+ * Special tokens add nothing when skip_special. */
+struct vocab_stream {
+    const struct vocab *v;
+    bool skip_special;
+    bool begun;
+    uint8_t held[64];
+    uint8_t held_len;
+};
+void vocab_stream_init(struct vocab_stream *s, const struct vocab *v, bool skip_special);
+/* Goes on after a prefix of tokens that was already shown (no leading blank is eaten). */
+void vocab_stream_mid(struct vocab_stream *s);
+void vocab_stream_add(struct vocab_stream *s, int32_t id, struct buf *out);
+void vocab_stream_end(struct vocab_stream *s, struct buf *out); /* the rest, as U+FFFD or nothing */
+
+int32_t vocab_size(const struct vocab *v); /* ids are below it */
+bool vocab_has(const struct vocab *v, int32_t id); /* false for holes */
+bool vocab_is_special(const struct vocab *v, int32_t id);
+/* The bytes of a token alone, as it stands in the middle of a text; empty for special ones. */
+str vocab_bytes(const struct vocab *v, int32_t id);
+int32_t vocab_find(const struct vocab *v, str token); /* an added token's or piece's id, -1 when absent */
+
+/* A special token's text by its role ("bos_token", "eos_token", "unk_token", "pad_token", ...), from the
+ * tokenizer's configuration; empty when the model has none. */
+str vocab_role(const struct vocab *v, const char *role);
+
+#endif
