@@ -1,0 +1,184 @@
+/* A source of answers: what every provider and the local engine look like from inside.  The neutral form
+ * of a request and of its events is that of providers.md section 1; what differs between providers stays
+ * in its own file. */
+#ifndef SEMA_BACKEND_BACKEND_H
+#define SEMA_BACKEND_BACKEND_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct loop;
+
+/* ---- the request ---- */
+
+enum role { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL };
+
+enum part_kind { PART_TEXT, PART_IMAGE, PART_TOOL_CALL, PART_REASONING };
+
+struct part {
+    enum part_kind kind;
+    str text; /* text; image: data URI or https address; reasoning: its text */
+    str id, name, args_json;          /* tool call; the arguments as written, never through a double */
+    str signature, redacted, issuer;  /* reasoning: provider state and who gave it */
+};
+
+struct message {
+    enum role role;
+    const struct part *parts; /* in the order received */
+    size_t count;
+    str tool_call_id, tool_name; /* role tool */
+    bool is_error;               /* role tool */
+};
+
+struct tool {
+    str name, description;
+    str parameters_json; /* a schema, as written */
+    bool strict;
+};
+
+enum effort { EFFORT_UNSET, EFFORT_NONE, EFFORT_MINIMAL, EFFORT_LOW, EFFORT_MEDIUM, EFFORT_HIGH,
+              EFFORT_XHIGH, EFFORT_MAX };
+
+enum format { FORMAT_TEXT, FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA };
+
+/* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`. */
+struct ask {
+    str model;         /* as the backend's settings or the client name it */
+    str model_version; /* MiniMax: the id sent in its place; else empty */
+    const struct message *messages;
+    size_t messages_count;
+    const struct tool *tools;
+    size_t tools_count;
+    str tool_choice; /* "", auto, none, required, or a tool's name */
+    int parallel_tool_calls; /* -1 unset, 0, 1 */
+    enum format format;
+    str schema_name, schema_json;
+    bool schema_strict;
+    double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+    int top_k;      /* -1 unset */
+    int max_tokens; /* -1 unset */
+    bool sampling_is_default; /* temperature, top_p and top_k are the server's defaults, not asked for: a
+                                 model that is best left alone, or has its own, may ignore them */
+    const str *stops;
+    size_t stops_count;
+    bool seeded;
+    uint64_t seed;
+    enum effort effort;
+    int thinking_budget; /* -1 unset */
+    str logit_bias_json; /* an object, or empty */
+    str user;
+    bool stream;       /* the client sees it as it comes */
+    bool trim;         /* too long for the context: oldest whole turns may be left out */
+    str prefill;       /* the answer already begins with this text: go on from there (STREAM_RESCUE) */
+    uint64_t fair_key; /* who asks: a hash of the session or client */
+    uint64_t deadline_ms; /* on loop_now_ms's clock: the whole request's end; 0: none */
+    bool others_ready; /* another model of the chain could answer: fail early rather than wait */
+};
+extern const struct ask ask_none; /* everything unset */
+
+/* ---- the answer ---- */
+
+enum finish { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_TOOL_CALLS, FINISH_CONTENT_FILTER };
+
+struct usage { /* -1: not known */
+    int64_t prompt_tokens;     /* all input, cached included */
+    int64_t completion_tokens; /* reasoning included */
+    int64_t cached_tokens, cache_write_tokens, reasoning_tokens;
+    bool estimated;
+};
+extern const struct usage usage_unknown;
+
+struct answer_end {
+    enum err e; /* ERR_NONE: complete.  Else a class of providers.md section 10, or a local kind */
+    struct err_note why; /* for the log; clients never see it, except ERR_BAD_REQUEST of local templates */
+    enum finish finish;
+    struct usage usage;
+    int calls; /* made to the provider: retries included */
+};
+
+/* Events come on the loop that asked, in order, text in whole UTF-8 characters; views die on return.  Any
+ * function but `done` may be NULL. */
+struct sink {
+    void *ctx;
+    void (*text)(void *ctx, str text);
+    void (*reasoning)(void *ctx, str text);
+    void (*signature)(void *ctx, const struct part *reasoning); /* what must go back on the next turn */
+    void (*tool_begin)(void *ctx, int index, str id, str name);
+    void (*tool_args)(void *ctx, int index, str fragment);
+    void (*done)(void *ctx, const struct answer_end *end); /* last, exactly once; the answer is gone then */
+};
+
+/* ---- the contract ---- */
+
+enum backend_can {
+    BACKEND_SYSTEM = 1, /* has a system role */
+    BACKEND_TOOLS = 2,
+    BACKEND_IMAGES = 4,
+    BACKEND_PREFILL = 8, /* goes on from given text exactly */
+    BACKEND_REASON = 16,
+};
+
+struct backend;
+struct answer;
+
+struct backend_conf {
+    const char *type; /* "openai" */
+    str model;        /* MODEL_NAME */
+    /* What the settings say for this type; empty when unset.  Copied by open. */
+    str base_url, key, version; /* version: MINIMAX_MODEL_VERSION, ANTHROPIC_VERSION */
+    str organization, project;  /* openai */
+    bool key_is_bearer;         /* ANTHROPIC_AUTH_TOKEN */
+    int retries;                /* further calls before the first byte */
+    uint32_t connect_ms, idle_ms, total_ms;
+    /* local: */
+    const char *model_path, *hub_cache; /* where files are looked for; NULL: not there */
+    bool offline;
+    int ctx_tokens, threads;
+    size_t queue_max;
+    const struct backend_embedded *embedded; /* models inside the program, by name; NULL: none */
+    size_t embedded_count;
+};
+
+struct files_blob;
+struct backend_embedded {
+    const char *model; /* "sema-guide" */
+    const struct files_blob *blobs;
+    size_t count;
+};
+
+/* Every function runs on a loop and returns at once.  A backend is shared by all loops; an answer belongs
+ * to the loop that asked.  Calls upstream go through http_client_here(). */
+struct backend_ops {
+    const char *type; /* as written in MODEL_TYPE */
+    unsigned can;     /* BACKEND_*: of the type; `can_model` may narrow it */
+
+    /* Checks what can be checked without waiting (credential present, address well-formed).
+     * ERR_CREDENTIAL: the note names the setting. */
+    enum err (*open)(struct backend **out, const struct backend_conf *c, struct err_note *why);
+
+    /* Makes ready: loads a local model, or checks credential and model by a call that is free of charge.
+     * `done` comes once, on the same loop.  ERR_NONE: ready (a note, if any, is a warning).  ERR_AUTH,
+     * ERR_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE, ERR_CREDENTIAL: for good; ERR_NETWORK,
+     * ERR_TIMEOUT, ERR_OVERLOADED, ERR_RATE_LIMIT, ERR_SERVER: may pass. */
+    void (*prepare)(struct backend *b, struct loop *l,
+                    void (*done)(void *ctx, enum err e, const struct err_note *why), void *ctx);
+
+    /* On ERR_NONE events follow, none before it returned; else no event does. */
+    enum err (*ask)(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
+                    struct sink to, struct err_note *why);
+    void (*cancel)(struct answer *a); /* NULL is fine; once it returned no event comes */
+    void (*pause)(struct answer *a, bool pause); /* back-pressure: no more text for a while */
+    void (*close)(struct backend *b); /* no answer in flight; NULL is fine */
+
+    /* Context length of the model when known, else 0.  May be NULL. */
+    int (*context_length)(struct backend *b);
+};
+
+extern const struct backend_ops backend_openai, backend_anthropic, backend_google, backend_minimax,
+    backend_hf, backend_local, backend_scripted;
+
+#endif

@@ -1,0 +1,108 @@
+/* What a conversation is: turns in order, prompts, the model of the moment, what is stored.  It never
+ * learns which route asked or which provider answered.
+ *
+ * One struct chat serves all loops.  A turn belongs to the loop that started it. */
+#ifndef SEMA_CHAT_CHAT_H
+#define SEMA_CHAT_CHAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "base/counter.h"
+#include "base/err.h"
+#include "store/store.h"
+
+struct chat;
+struct turn;
+struct models;
+
+/* What chat needs from the settings; filled by main.c. */
+struct chat_conf {
+    double temperature, top_p;
+    int top_k, max_new_tokens;
+    bool sampling_is_default; /* none of the three was set explicitly */
+    bool show_reasoning;
+    bool stream_rescue;
+    uint64_t max_messages;    /* MAX_MESSAGES_PER_SESSION, 0: unlimited */
+    uint64_t total_timeout_ms; /* a whole request; streams twice */
+    uint64_t session_timeout_us;
+    uint64_t owner_sessions_max;
+    str system_prompt, system_prompt_chat, system_prompt_code, system_prompt_creative;
+};
+
+enum err chat_new(struct chat **out, const struct chat_conf *c, struct shelf *shelf,
+                  struct models *models, struct err_note *why);
+void chat_free(struct chat *c); /* no turn is left */
+
+/* Whether a turn of this session runs: for the store's sweep.  Any thread. */
+bool chat_session_busy(void *chat, struct session_key k);
+
+/* ---- turns ---- */
+
+struct turn_ask {
+    struct session_key key;
+    str message;
+    str system_prompt;      /* the request's; empty: by prompt_type */
+    str prompt_type;        /* "", default, chat, code, creative */
+    double temperature;     /* NaN: the settings' */
+    int max_tokens;         /* -1: the settings' */
+    bool reasoning;         /* ask the reasoning model */
+    bool stream;            /* twice the time; pieces are wanted as they come */
+    const str *images;
+    size_t images_count;
+};
+
+struct turn_result {
+    str message;       /* as section 5 of http-api.md gives it, outer white space removed */
+    str reasoning;     /* alone, stripped; .at NULL when the model gave none */
+    str model_name;
+    str finish_reason; /* "stop", "length", "content_filter"; .at NULL: unknown */
+    int64_t token_count; /* -1: only an estimate exists */
+    uint64_t at_us;        /* of completion */
+    uint64_t generation_us;
+    const char *rescued_by; /* or NULL */
+};
+
+/* Events come on the loop that started the turn; views die on return. */
+struct turn_events {
+    void *ctx;
+    /* Generation starts: the turn has its place, the model is chosen. */
+    void (*started)(void *ctx);
+    /* Text as a streaming client sees it: "[Reasoning: " and all.  NULL when not streaming. */
+    void (*text)(void *ctx, str text);
+    /* Last, exactly one of the two: stored and durable; or failed.  `text_sent`: some text went out before. */
+    void (*done)(void *ctx, const struct turn_result *r);
+    void (*failed)(void *ctx, enum err e, const struct err_note *why, bool text_sent);
+};
+
+/* message_id: 36 characters, the caller's.  ERR_SESSION_BUSY at once when 16 wait already; then no event
+ * comes.  No event comes before it returned.  Copies what it is given. */
+enum err turn_start(struct turn **out, struct chat *c, struct loop *l, const struct turn_ask *ask,
+                    const char *message_id, struct turn_events to, struct err_note *why);
+
+/* The client is gone: upstream or engine stop, a partial answer that was sent is kept (finish_reason
+ * "cancelled").  No event follows.  `why` ERR_SHUTTING_DOWN: the same, told as an error by the caller. */
+void turn_cancel(struct turn *t);
+void turn_pause(struct turn *t, bool pause); /* the client does not read */
+
+/* ---- what is stored, with the running turn's message shown ---- */
+
+/* As shelf_read, plus the user message of a turn that is being generated, as the newest. */
+enum err chat_session(struct chat *c, struct loop *l, struct session_key k, uint64_t before,
+                      uint64_t max, shelf_done_fn *done, void *ctx);
+enum err chat_sessions(struct chat *c, struct loop *l, str owner, uint64_t cursor, uint64_t max,
+                       shelf_done_fn *done, void *ctx);
+/* A running turn goes on but is not stored. */
+enum err chat_forget(struct chat *c, struct loop *l, struct session_key k, shelf_done_fn *done,
+                     void *ctx);
+
+/* ---- numbers, for metrics and health ---- */
+
+struct chat_numbers {
+    gauge turns; /* generating now */
+    counter fallbacks;
+};
+const struct chat_numbers *chat_numbers(const struct chat *c);
+
+#endif

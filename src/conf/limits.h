@@ -1,0 +1,56 @@
+/* Every bound of the program that is not a setting: a name, a unit, a reason (reliability.md sections 2
+ * and 3). */
+#ifndef SEMA_CONF_LIMITS_H
+#define SEMA_CONF_LIMITS_H
+
+enum {
+    /* requests */
+    REQUEST_LINE_BYTES_MAX = 80 * 1024, /* 64 KiB must pass (a percent-encoded message), 96 must not */
+    REQUEST_HEAD_BYTES_MAX = 32 * 1024, /* fields together, trailers as well */
+    REQUEST_HEADERS_MAX = 100,
+    REQUEST_PIPELINED_BYTES_MAX = 64 * 1024, /* kept while an answer is pending */
+    REQUEST_HEAD_MS = 10 * 1000,             /* from its first byte: slow heads cost a descriptor */
+    REQUEST_BODY_MS = 30 * 1000,             /* plus a second for each REQUEST_BODY_BYTES_PER_S */
+    REQUEST_BODY_BYTES_PER_S = 64 * 1024,
+    KEEPALIVE_IDLE_MS = 5 * 1000,
+    STREAM_UNSENT_BYTES_MAX = 256 * 1024, /* of a client that does not read */
+    STREAM_STALLED_MS = 60 * 1000,
+    V1_BODY_BYTES_MAX = 64 * 1024 * 1024,
+
+    /* WebSocket */
+    WS_MESSAGE_BYTES_MAX = 1024 * 1024,
+    WS_WAITING_MAX = 16, /* messages of one connection that wait for their answer */
+    WS_PING_MS = 20 * 1000,
+    WS_PONG_MS = 20 * 1000,
+
+    /* JSON */
+    JSON_DEPTH_API = 64,
+    JSON_DEPTH_V1 = 512,
+
+    /* providers */
+    UPSTREAM_EVENT_BYTES_MAX = 16 * 1024 * 1024,
+    UPSTREAM_ANSWER_BYTES_MAX = 64 * 1024 * 1024,
+    UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,
+    UPSTREAM_RETRY_AFTER_MS_MAX = 10 * 1000, /* a longer wait is not waited for */
+    DNS_KEPT_MS = 60 * 1000,
+    DNS_FAILED_KEPT_MS = 1000,
+
+    /* sessions */
+    SESSION_WAITING_MAX = 16, /* turns that wait for one session */
+    SESSION_ID_CHARS_MAX = 256,
+    STORE_WAIT_MS = 5 * 1000,    /* to reach the writer; then dropped unwritten */
+    STORE_COMMIT_MS = 30 * 1000, /* a begun commit; then its outcome is unknown */
+    STORE_QUEUE_MAX = 100000,
+
+    /* kept answers for resuming */
+    REPLAY_ANSWER_BYTES_MAX = 1024 * 1024,
+    REPLAY_TOTAL_BYTES_MAX = 64 * 1024 * 1024,
+
+    /* chat */
+    MESSAGE_CHARS_MAX = 4000,
+    SYSTEM_PROMPT_CHARS_MAX = 1000,
+    IMAGES_MAX = 8,
+    IMAGE_BYTES_MAX = 5 * 1024 * 1024,
+};
+
+#endif
