@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154,SC2034,SC2016 # ./dev sets $root and reads what is found; apt and pkg-config expand
 # Read by ./dev.  Which system packages each task needs, and the two libraries that Debian 12 lacks.
 # Everything here asks first and acts only on what is missing.
 
