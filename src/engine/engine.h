@@ -1,13 +1,14 @@
-/* The engine: model files in, text out.  It computes on threads of its own and knows no HTTP, session
- * or setting.  Everything it needs is in this header; what serves it is backend/local.c.
+/* The engine: model files in, text out.  It computes on threads of its own and knows no HTTP,
+ * session or setting.  Everything it needs is in this header; what serves it is backend/local.c.
  *
  *     engine_open          files -> a model ready to answer (blocks: seconds for a large one)
  *     engine_ask           one conversation -> events, until exactly one `done`
  *     engine_cancel        at most one step later nothing is computed for it any more
+ *     engine_release       after `done`: the job's memory goes
  *     engine_close         waits for the step that runs, ends what is left with ERR_CANCELLED
  *
- * Threads: every function may be called from any thread.  Events are called on the model's scheduler
- * thread and must return quickly (copy and post). */
+ * Threads: every function may be called from any thread.  Events are called on the model's
+ * scheduler thread and must return quickly (copy and post). */
 #ifndef SEMA_ENGINE_ENGINE_H
 #define SEMA_ENGINE_ENGINE_H
 
@@ -22,9 +23,9 @@ struct engine_job;
 struct files; /* engine/format/files.h */
 
 struct engine_conf {
-    int threads;     /* that compute; 0: what affinity and CPU quota allow */
-    int ctx_tokens;  /* wanted; the model's own limit when that is smaller */
-    size_t jobs_max; /* that may wait beyond those that run */
+    int threads;         /* that compute; 0: what affinity and CPU quota allow */
+    int ctx_tokens;      /* wanted; the model's own limit when that is smaller */
+    size_t jobs_max;     /* that may wait beyond those that run */
     size_t kv_bytes_max; /* of all running conversations together; 0: a share of what is free */
 };
 
@@ -38,8 +39,8 @@ struct engine_info {
     bool takes_tools;
 };
 
-/* Takes over `files` (also on failure).  Errors: ERR_MODEL_UNUSABLE (damaged, unsupported; the note names
- * file and reason), ERR_MODEL_TOO_LARGE, ERR_MEMORY. */
+/* Takes over `files` (also on failure).  Errors: ERR_MODEL_UNUSABLE (damaged, unsupported; the note
+ * names file and reason), ERR_MODEL_TOO_LARGE, ERR_MEMORY. */
 enum err engine_open(struct engine **out, struct files *files, const struct engine_conf *conf,
                      struct err_note *why);
 void engine_info(const struct engine *e, struct engine_info *out);
@@ -94,18 +95,22 @@ struct engine_events {
     void (*tool_args)(void *ctx, int index, str fragment);
     /* Last, exactly once, also after engine_cancel (ERR_CANCELLED).  On an error `why` is filled:
      * ERR_CONTEXT_LENGTH, ERR_BAD_REQUEST (the template refuses; its words), ERR_QUEUE_FULL,
-     * ERR_LOCAL_FAILED, ERR_MEMORY, ERR_CANCELLED.  The job is gone when it returns. */
+     * ERR_LOCAL_FAILED, ERR_MEMORY, ERR_CANCELLED. */
     void (*done)(void *ctx, enum err e, enum engine_finish finish, struct engine_usage usage,
                  const struct err_note *why);
 };
 
-/* Copies what it is given.  On ERR_QUEUE_FULL and ERR_MEMORY no event follows. */
+/* Copies what it is given.  On ERR_QUEUE_FULL and ERR_MEMORY no event follows.  Every job is
+ * released once, after its `done` was called. */
 enum err engine_ask(struct engine_job **out, struct engine *e, const struct engine_ask *ask,
                     struct engine_events events, struct err_note *why);
-/* Returns at once; `done` still comes (unless it came already: then calling this is a bug). */
-void engine_cancel(struct engine_job *job);
+void engine_cancel(struct engine_job *job); /* returns at once; `done` still comes, once */
+void engine_release(struct engine_job *job);
+/* Holds a job back between steps: its asker does not take text just now. */
+void engine_pause(struct engine_job *job, bool pause);
 
 /* Tokens of a rendered conversation, for count_tokens; runs on the caller's thread. */
-enum err engine_count(struct engine *e, const struct engine_ask *ask, int *out, struct err_note *why);
+enum err engine_count(struct engine *e, const struct engine_ask *ask, int *out,
+                      struct err_note *why);
 
 #endif

@@ -1,0 +1,326 @@
+#include "engine/job.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/rand.h"
+#include "engine/template/template.h"
+
+enum {
+    PROMPT_BYTES_MAX =
+        256 << 20,             /* of a rendered conversation: beyond any body that a server takes */
+    PIECE_BYTES_MAX = 1 << 20, /* of one token's text and what was held back */
+};
+
+/* ---- life ---- */
+
+static void copy_str(struct arena *a, str *s, bool *ok)
+{
+    if (s->len == 0) {
+        *s = STR_NONE;
+        return;
+    }
+    *s = arena_str(a, *s);
+    *ok = *ok && s->at;
+}
+
+struct engine_job *job_new(struct engine *e, const struct engine_ask *ask,
+                           struct engine_events events)
+{
+    struct engine_job *job = calloc(1, sizeof *job);
+    bool ok = true;
+    if (job == NULL) return NULL;
+
+    job->engine = e;
+    job->ask = *ask;
+    job->events = events;
+    arena_init(&job->arena, 0);
+    buf_init(&job->piece, PIECE_BYTES_MAX);
+    buf_init(&job->shown, PIECE_BYTES_MAX);
+
+    struct engine_ask *a = &job->ask;
+    copy_str(&job->arena, &a->messages_json, &ok);
+    copy_str(&job->arena, &a->tools_json, &ok);
+    copy_str(&job->arena, &a->kwargs_json, &ok);
+    copy_str(&job->arena, &a->prefill, &ok);
+    copy_str(&job->arena, &a->schema_json, &ok);
+    copy_str(&job->arena, &a->tool_choice, &ok);
+    str *stops = arena_array(&job->arena, str, a->stops_count + 1);
+    ok = ok && stops;
+    for (size_t i = 0; ok && i < a->stops_count; i++) {
+        stops[i] = ask->stops[i];
+        copy_str(&job->arena, &stops[i], &ok);
+    }
+    a->stops = stops;
+    if (!ok) {
+        job_free(job);
+        return NULL;
+    }
+    stops_init(&job->stops, a->stops, a->stops_count);
+    return job;
+}
+
+void job_free(struct engine_job *job)
+{
+    if (job == NULL) return;
+    ids_fini(&job->prompt);
+    stops_fini(&job->stops);
+    buf_fini(&job->piece);
+    buf_fini(&job->shown);
+    arena_fini(&job->arena);
+    free(job);
+}
+
+/* ---- the prompt ---- */
+
+/* A conversation taken apart: messages before `first_turn` (the system's) always stay; turns[i] is
+ * the place of the i-th turn's first message. */
+struct history {
+    yyjson_val *messages;
+    size_t count, first_turn;
+    size_t *turns, turns_count;
+};
+
+static enum err history_read(struct history *h, struct arena *a, yyjson_val *messages)
+{
+    size_t count = yyjson_arr_size(messages);
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(messages);
+
+    *h = (struct history){.messages = messages, .count = count, .first_turn = count};
+    h->turns = arena_array(a, size_t, count + 1);
+    if (h->turns == NULL) return ERR_MEMORY;
+    for (size_t i = 0; (each = yyjson_arr_iter_next(&it)); i++) {
+        str role = json_get_str(each, "role");
+        if (str_eq(role, STR("system")) && h->first_turn == count) continue;
+        if (h->first_turn == count) h->first_turn = i;
+        if (h->turns_count == 0 || str_eq(role, STR("user"))) h->turns[h->turns_count++] = i;
+    }
+    return ERR_NONE;
+}
+
+/* The messages without the oldest `dropped` turns. */
+static enum err history_cut(const struct history *h, size_t dropped, yyjson_doc **out)
+{
+    struct buf b;
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(h->messages);
+    size_t from = dropped < h->turns_count ? h->turns[dropped] : h->count;
+
+    buf_init(&b, PROMPT_BYTES_MAX);
+    struct json_out o = json_begin(&b);
+    json_array(&o);
+    for (size_t i = 0; (each = yyjson_arr_iter_next(&it)); i++)
+        if (i < h->first_turn || i >= from) json_val(&o, each);
+    json_end_array(&o);
+    enum err e =
+        b.bad ? ERR_MEMORY : json_read(out, buf_str(&b), JSON_DEPTH_FILE, JSON_PLAIN, NULL);
+    buf_fini(&b);
+    return e;
+}
+
+static enum err render_and_encode(struct engine_job *job, yyjson_val *messages, yyjson_val *tools,
+                                  yyjson_val *kwargs, struct err_note *why)
+{
+    struct engine *e = job->engine;
+    struct buf text;
+    time_t now = time(NULL);
+    struct chat_form_ask ask = {
+        .messages = messages,
+        .tools = tools,
+        .kwargs = kwargs,
+        .add_generation_prompt = true,
+        .guard = true,
+    };
+
+    localtime_r(&now, &ask.now);
+    buf_init(&text, PROMPT_BYTES_MAX);
+    enum err err = chat_form_render(e->form, &ask, &text, why);
+    if (!err && job->ask.prefill.len) vocab_guard(e->vocab, job->ask.prefill, &text);
+    if (!err && text.bad) err = ERR_MEMORY;
+    job->prompt.len = 0;
+    if (!err)
+        err = vocab_encode(e->vocab, buf_str(&text), VOCAB_GUARDED, &job->prompt, &job->stop, why);
+    buf_fini(&text);
+    /* A template's refusal is the asker's fault; its other failures are told in the same way. */
+    if (err == ERR_INVALID || err == ERR_UNSUPPORTED || err == ERR_LIMIT) return ERR_BAD_REQUEST;
+    return err;
+}
+
+static int room_wanted(const struct engine_job *job)
+{
+    int quarter = job->engine->ctx_tokens / 4;
+    return job->ask.max_tokens < quarter ? job->ask.max_tokens : quarter;
+}
+
+static enum err read_with(struct engine_job *job, size_t dropped, const struct history *h,
+                          yyjson_val *tools, yyjson_val *kwargs, struct err_note *why)
+{
+    yyjson_doc *cut = NULL;
+    enum err e = ERR_NONE;
+
+    if (dropped) e = history_cut(h, dropped, &cut);
+    if (!e)
+        e = render_and_encode(job, cut ? yyjson_doc_get_root(cut) : h->messages, tools, kwargs,
+                              why);
+    yyjson_doc_free(cut);
+    return e;
+}
+
+/* Leaves out as few of the oldest turns as needed: a prompt of fewer turns is never longer, so the
+ * number is found by halving. */
+static enum err read_trimmed(struct engine_job *job, const struct history *h, yyjson_val *tools,
+                             yyjson_val *kwargs, struct err_note *why)
+{
+    int most = job->engine->ctx_tokens - room_wanted(job);
+    enum err e = read_with(job, 0, h, tools, kwargs, why);
+    if (e || (int)job->prompt.len <= most || !job->ask.drop_old_turns || h->turns_count < 2)
+        return e;
+
+    size_t low = 1, high = h->turns_count - 1, made = 0;
+    while (!e && low < high) {
+        size_t middle = low + (high - low) / 2;
+        e = read_with(job, made = middle, h, tools, kwargs, why);
+        if ((int)job->prompt.len <= most)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (!e && made != low) e = read_with(job, low, h, tools, kwargs, why);
+    return e;
+}
+
+static yyjson_val *read_part(str json, yyjson_doc **doc, enum err *e)
+{
+    if (json.len == 0 || *e) return NULL;
+    *e = json_read(doc, json, JSON_DEPTH_FILE, JSON_PLAIN, NULL);
+    return *e ? NULL : yyjson_doc_get_root(*doc);
+}
+
+enum err job_read(struct engine_job *job, struct err_note *why)
+{
+    yyjson_doc *docs[3] = {0};
+    struct history h;
+    enum err e = ERR_NONE;
+
+    yyjson_val *messages = read_part(job->ask.messages_json, &docs[0], &e);
+    bool hidden = str_eq(job->ask.tool_choice, STR("none"));
+    yyjson_val *tools = hidden ? NULL : read_part(job->ask.tools_json, &docs[1], &e);
+    yyjson_val *kwargs = read_part(job->ask.kwargs_json, &docs[2], &e);
+    if (!e) e = history_read(&h, &job->arena, messages);
+    if (!e) e = read_trimmed(job, &h, tools, kwargs, why);
+    for (int i = 0; i < 3; i++) yyjson_doc_free(docs[i]);
+    if (e) return e == ERR_INVALID ? ERR_BAD_REQUEST : e;
+
+    int ctx = job->engine->ctx_tokens, len = (int)job->prompt.len;
+    if (len == 0) return err_set(why, ERR_BAD_REQUEST, "the conversation gives an empty prompt");
+    if (len >= ctx)
+        return err_set(why, ERR_CONTEXT_LENGTH,
+                       "the prompt has %d tokens, the model's context holds %d with the answer",
+                       len, ctx);
+    return ERR_NONE;
+}
+
+/* ---- parameters: what was asked, else the model's own, else the caller's otherwise, else off ---- */
+
+static double choose(double asked, double own, double otherwise, double off)
+{
+    return !isnan(asked) ? asked : !isnan(own) ? own : !isnan(otherwise) ? otherwise : off;
+}
+
+static int choose_int(int asked, int own, int otherwise, int off)
+{
+    return asked >= 0 ? asked : own >= 0 ? own : otherwise >= 0 ? otherwise : off;
+}
+
+static struct sample_params choose_sampling(const struct engine_job *job)
+{
+    const struct engine_sampling *a = &job->ask.sampling, *m = &job->engine->own,
+                                 *o = &job->ask.otherwise;
+
+    return (struct sample_params){
+        .temperature = (float)choose(a->temperature, m->temperature, o->temperature, 1),
+        .top_k = choose_int(a->top_k, m->top_k, o->top_k, 0),
+        .top_p = (float)choose(a->top_p, m->top_p, o->top_p, 1),
+        .min_p = (float)choose(a->min_p, m->min_p, o->min_p, 0),
+        .repetition_penalty =
+            (float)choose(a->repetition_penalty, m->repetition_penalty, o->repetition_penalty, 1),
+        .presence_penalty = (float)choose(a->presence_penalty, NAN, o->presence_penalty, 0),
+        .frequency_penalty = (float)choose(a->frequency_penalty, NAN, o->frequency_penalty, 0),
+        .no_repeat_ngram_size = choose_int(a->no_repeat_ngram_size, m->no_repeat_ngram_size,
+                                           o->no_repeat_ngram_size, 0),
+        .seed = job->ask.seeded ? job->ask.seed : rand_u64(),
+    };
+}
+
+/* ---- the answer ---- */
+
+static void show(struct engine_job *job)
+{
+    if (job->shown.len && job->events.text) job->events.text(job->events.ctx, buf_str(&job->shown));
+    buf_clear(&job->shown);
+}
+
+static bool on_token(void *ctx, int32_t id)
+{
+    struct engine_job *job = ctx;
+
+    buf_clear(&job->piece);
+    vocab_stream_add(&job->stream, id, &job->piece);
+    bool stopped = stops_add(&job->stops, buf_str(&job->piece), &job->shown);
+    show(job);
+    return !stopped;
+}
+
+static void finish(struct engine_job *job, enum err e, enum engine_finish how,
+                   struct engine_usage usage, const struct err_note *why)
+{
+    struct err_note none = {0};
+
+    atomic_fetch_sub(&job->engine->live, 1);
+    job->events.done(job->events.ctx, e, how, usage, why ? why : &none);
+}
+
+static void on_done(void *ctx, enum err e, enum sched_end end, int reused, int answered,
+                    const struct err_note *why)
+{
+    struct engine_job *job = ctx;
+
+    if (!e) {
+        buf_clear(&job->piece);
+        vocab_stream_end(&job->stream, &job->piece);
+        bool stopped = stops_add(&job->stops, buf_str(&job->piece), &job->shown);
+        if (!stopped) stops_end(&job->stops, &job->shown);
+        show(job);
+    }
+    struct engine_usage usage = {(int)job->prompt.len, reused, answered};
+    finish(job, e, end == SCHED_LENGTH ? ENGINE_LENGTH : ENGINE_STOP, usage, why);
+}
+
+void job_prepare(struct engine_job *job)
+{
+    struct engine *e = job->engine;
+    struct err_note why = {0};
+
+    enum err err = job->stop || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
+    if (err) {
+        finish(job, err, ENGINE_STOP, (struct engine_usage){(int)job->prompt.len, 0, 0}, &why);
+        return;
+    }
+    int room = e->ctx_tokens - (int)job->prompt.len;
+    struct sched_job *s = &job->sched;
+
+    vocab_stream_init(&job->stream, e->vocab, true);
+    if (job->ask.prefill.len) vocab_stream_mid(&job->stream);
+    s->prompt = job->prompt.at;
+    s->prompt_len = (int)job->prompt.len;
+    s->max_tokens =
+        job->ask.max_tokens > 0 && job->ask.max_tokens < room ? job->ask.max_tokens : room;
+    s->sampling = choose_sampling(job);
+    s->fair_key = job->ask.fair_key;
+    s->ctx = job;
+    s->token = on_token;
+    s->done = on_done;
+    sched_put(e->sched, s);
+}

@@ -1,0 +1,67 @@
+/* One conversation on its way through the engine: text -> prompt ids -> sampled ids -> text. */
+#ifndef SEMA_ENGINE_JOB_H
+#define SEMA_ENGINE_JOB_H
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "engine/engine.h"
+#include "engine/sample/sample.h"
+#include "engine/sched/sched.h"
+#include "engine/vocab/vocab.h"
+
+enum { JSON_DEPTH_FILE = 512 };
+
+struct chat_form;
+struct model;
+struct queue;
+
+struct engine {
+    struct engine_conf conf;
+    struct files *files;
+    struct model *model;
+    struct vocab *vocab;
+    struct chat_form *form;
+    struct sched *sched;
+    struct queue *fresh; /* jobs to be prepared */
+    pthread_t preparer;
+    int ctx_tokens;
+    struct engine_sampling own; /* generation_config.json */
+    int32_t ends[32];
+    size_t ends_count;
+    _Atomic size_t live;
+    _Atomic bool closing;
+};
+
+struct engine_job {
+    struct engine *engine;
+    struct arena arena; /* copies of what was asked */
+    struct engine_ask ask;
+    struct engine_events events;
+    volatile bool stop; /* looked at while the prompt is being made */
+
+    struct ids prompt;
+    struct sched_job sched;
+
+    /* The scheduler thread's: */
+    struct vocab_stream stream;
+    struct stops stops;
+    struct buf piece; /* characters of a token, before the stop strings */
+    struct buf shown; /* what they let through */
+};
+
+struct engine_job *job_new(struct engine *e, const struct engine_ask *ask,
+                           struct engine_events events);
+void job_free(struct engine_job *job);
+
+/* Renders and encodes; leaves out old turns where asked.  ERR_CONTEXT_LENGTH, ERR_BAD_REQUEST,
+ * ERR_CANCELLED, ERR_MEMORY, ERR_LOCAL_FAILED. */
+enum err job_read(struct engine_job *job, struct err_note *why);
+
+/* job_read, then the scheduler; or `done` with the error. */
+void job_prepare(struct engine_job *job);
+
+#endif
