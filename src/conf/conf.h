@@ -1,9 +1,9 @@
-/* The settings: command line, environment, .env and defaults in; one read-only struct out.  What each
- * means, its type, range and default is one row of the table in settings.c; --help, `sema config`,
- * sema.env(5) and docs/guide/settings.md are made from it.
+/* The settings: command line, environment, .env and defaults in; one read-only struct out.  What
+ * each means, its type, range and default is one row of the table in settings.c; --help, `sema
+ * config`, sema.env(5) and docs/guide/settings.md are made from it.
  *
- * A field has its setting's name in lower case; durations are in milliseconds whatever the setting's
- * unit.  Strings are NULL when unset (SYSTEM_PROMPT may be ""). */
+ * A field has its setting's name in lower case; durations are in milliseconds whatever the
+ * setting's unit.  Strings are NULL when unset (SYSTEM_PROMPT may be ""). */
 #ifndef SEMA_CONF_CONF_H
 #define SEMA_CONF_CONF_H
 
@@ -20,7 +20,7 @@ struct conf_list {
     bool set; /* given by someone, even when empty */
 };
 
-struct conf_model { /* one model of the chain */
+struct conf_model {   /* one model of the chain */
     const char *type; /* "local", "openai", ... lower case */
     const char *name;
 };
@@ -31,9 +31,11 @@ struct conf {
     /* application and server */
     const char *app_name, *app_version, *environment;
     bool debug;
-    const char *host;
+    const char *host; /* without brackets */
     int port;
-    struct conf_list cors_origins, allowed_hosts, forwarded_allow_ips;
+    /* Not `set`: no items; the default depends on HOST and on the request.  "*" stands alone. */
+    struct conf_list cors_origins, allowed_hosts;
+    struct conf_list forwarded_allow_ips;
     int64_t shutdown_timeout_ms;
     int64_t max_body_size;
     int workers; /* resolved: at least 1 */
@@ -43,12 +45,13 @@ struct conf {
     const char *device;
     int max_length, max_new_tokens, top_k;
     double temperature, top_p;
-    bool temperature_set, top_p_set, top_k_set; /* given explicitly */
+    bool temperature_set, top_p_set, top_k_set;      /* given explicitly */
     struct conf_model fallbacks[CONF_FALLBACKS_MAX]; /* of either form */
     int fallbacks_count;
+    bool fallbacks_chain;        /* by FALLBACK_MODELS */
     struct conf_model reasoning; /* type NULL when unset */
     bool show_reasoning, enable_model_switch, client_models_any, stream_rescue;
-    struct conf_list model_aliases;
+    struct conf_list model_aliases; /* "name=type/name", each checked */
     const char *model_path;
     int local_threads, local_queue;
 
@@ -70,7 +73,8 @@ struct conf {
     int64_t rate_limit, max_concurrent_streams;
     int64_t stream_delay_ms, resume_window_ms, resume_window_max_ms, sse_ping_interval_ms;
     bool enable_streaming;
-    const char *session_store; /* resolved: "sqlite:/path", "memory:" */
+    const char *session_store; /* resolved: "sqlite:/path", "memory:"; NULL: unset, no default place
+                                  can be written */
     bool session_sync_full;
     int64_t session_timeout_ms;
     int64_t max_messages_per_session, max_sessions_per_user, max_sessions;
@@ -94,22 +98,36 @@ struct conf_input {
     char *const *environ;
     const char *cwd; /* where .env is looked for */
     FILE *warnings;  /* one line each; NULL: none */
+    /* Names, NULL-terminated: mistakes in other settings are passed over, for commands that need
+     * only a few.  NULL: all count. */
+    const char *const *only;
     /* Facts of the machine, for defaults: */
     int cpus;
 };
 
-/* All mistakes at once, each one line "config: NAME: problem" on `mistakes`; ERR_INVALID then.  Arguments
- * that are no flags are a mistake ("unexpected argument"). */
+/* All mistakes at once, each one line "config: NAME: problem" on `mistakes`; ERR_INVALID then.
+ * Arguments that are no flags are a mistake ("unexpected argument").  Copies what it keeps. */
 enum err conf_load(struct conf **out, const struct conf_input *in, FILE *mistakes);
 void conf_free(struct conf *c);
 
+/* What a person should know before this server is reachable: one line each. */
+void conf_warn(const struct conf *c, FILE *to);
+
 /* `sema config`: every setting, its value (secrets masked), where it came from. */
 void conf_print(const struct conf *c, FILE *to, bool json);
-/* The part of --help that lists the settings as flags; and the tables that documents are made from. */
+/* The part of --help that lists the settings as flags; and the tables that documents are made from:
+ * "markdown" (docs/guide/settings.md), "env" (.env.example), "man"; false for another format. */
 void conf_help(FILE *to);
-void conf_document(FILE *to, const char *format); /* "markdown", "man", "env" */
+bool conf_document(FILE *to, const char *format);
 
 /* Whether HOST is a loopback address: decides several defaults. */
 bool conf_is_loopback(const struct conf *c);
+/* The credential that a backend type needs by these settings: its setting's name when it is needed
+ * and not there, else NULL. */
+const char *conf_credential_missing(const struct conf *c, const char *type);
+
+/* Overwrites the secrets in the process environment, so that nobody reads them there (ps e, /proc).
+ * Before other threads run; after conf_load, which keeps its own copies. */
+void conf_wipe_environ(char **env);
 
 #endif

@@ -1,11 +1,12 @@
-/* Every bound of the program that is not a setting: a name, a unit, a reason (reliability.md sections 2
- * and 3). */
+/* Every bound of the program that is not a setting: a name, a unit, a reason (reliability.md
+ * sections 2 and 3). */
 #ifndef SEMA_CONF_LIMITS_H
 #define SEMA_CONF_LIMITS_H
 
 enum {
     /* requests */
-    REQUEST_LINE_BYTES_MAX = 80 * 1024, /* 64 KiB must pass (a percent-encoded message), 96 must not */
+    REQUEST_LINE_BYTES_MAX =
+        80 * 1024, /* 64 KiB must pass (a percent-encoded message), 96 must not */
     REQUEST_HEAD_BYTES_MAX = 32 * 1024, /* fields together, trailers as well */
     REQUEST_HEADERS_MAX = 100,
     REQUEST_PIPELINED_BYTES_MAX = 64 * 1024, /* kept while an answer is pending */
@@ -22,6 +23,12 @@ enum {
     WS_WAITING_MAX = 16, /* messages of one connection that wait for their answer */
     WS_PING_MS = 20 * 1000,
     WS_PONG_MS = 20 * 1000,
+
+    /* .env: SYSTEM_PROMPT may take 400 kB, and `${...}` multiplies what is there */
+    ENV_FILE_BYTES_MAX = 2 * 1024 * 1024,
+    ENV_VALUE_BYTES_MAX = 512 * 1024,
+    ENV_VALUES_BYTES_MAX = 8 * 1024 * 1024, /* together */
+    ENV_NAMES_MAX = 2000,
 
     /* JSON */
     JSON_DEPTH_API = 64,
