@@ -35,9 +35,6 @@ enum err chat_new(struct chat **out, const struct chat_conf *c, struct shelf *sh
                   struct models *models, struct err_note *why);
 void chat_free(struct chat *c); /* no turn is left */
 
-/* Whether a turn of this session runs: for the store's sweep.  Any thread. */
-bool chat_session_busy(void *chat, struct session_key k);
-
 /* ---- turns ---- */
 
 struct turn_ask {

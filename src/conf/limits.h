@@ -48,6 +48,10 @@ enum {
     STORE_WAIT_MS = 5 * 1000,    /* to reach the writer; then dropped unwritten */
     STORE_COMMIT_MS = 30 * 1000, /* a begun commit; then its outcome is unknown */
     STORE_QUEUE_MAX = 100000,
+    STORE_BATCH_MAX = 1024,      /* turns made durable by one commit */
+    STORE_READERS = 2,           /* threads: a long listing does not hold up a turn's history */
+    STORE_TEND_MS = 10 * 1000,   /* between two looks at an idle store */
+    STORE_SWEEP_MS = 60 * 1000,  /* expired sessions; the contract wants 5 minutes */
 
     /* kept answers for resuming */
     REPLAY_ANSWER_BYTES_MAX = 1024 * 1024,
