@@ -1,6 +1,6 @@
 /* The files of one model: a directory, one GGUF file (or its split parts), or bytes inside the program.
- * Files are mapped read-only; nothing is copied.  A file that shrinks under its map raises SIGBUS: see
- * files_guard.  Any thread. */
+ * Weights (.safetensors, .gguf, .bin) are mapped read-only and not copied; one that shrinks under its map
+ * raises SIGBUS: see files_guard.  All other files are small and read into memory.  Any thread. */
 #ifndef SEMA_ENGINE_FORMAT_FILES_H
 #define SEMA_ENGINE_FORMAT_FILES_H
 
@@ -22,16 +22,21 @@ enum err files_of_memory(struct files **out, const struct files_blob *blobs, siz
                          const char *label);
 void files_close(struct files *f); /* NULL is fine; unmaps everything handed out */
 
-/* The bytes of the file `name` (no path separators), mapped on first use and kept until files_close.
+/* The bytes of the file `name` (no path separators), opened on first use and kept until files_close.
  * ERR_NOT_FOUND (note not written), ERR_IO. */
 enum err files_get(struct files *f, const char *name, str *out, struct err_note *why);
 bool files_has(struct files *f, const char *name);
 const char *files_label(const struct files *f); /* for messages: the path as given */
-const char *files_gguf(const struct files *f);  /* name of the (first) GGUF file, or NULL */
+/* "DIR/NAME: ..." into the note, on one line whatever the words hold; gives `e`. */
+enum err files_fault(const struct files *f, const char *name, enum err e, struct err_note *why,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Name of the (first) GGUF file, or NULL when the weights are in another format.  Of several in a
+ * directory: Q4_K_M, Q4_0, Q8_0 in this order, else NULL. */
+const char *files_gguf(const struct files *f);
 
 /* Runs `work` so that a mapped file which can no longer be read ends it with ERR_IO instead of ending
- * the process.  Nesting is not allowed; `work` must hold no lock and own no memory across the fault
- * that would be missed. */
+ * the process.  It counts for the calling thread only; the innermost of nested calls ends.  `work` must
+ * hold no lock and own no memory across the fault that would be missed. */
 enum err files_guard(void (*work)(void *ctx), void *ctx);
 
 #endif

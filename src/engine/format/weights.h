@@ -54,6 +54,9 @@ enum err weights_open(struct weights **out, struct files *f, struct err_note *wh
 void weights_close(struct weights *w);
 
 const struct tensor *weights_find(const struct weights *w, const char *name); /* NULL when absent */
+/* The type's name when the tensor is there in a type that is not read; else NULL. */
+const char *weights_unread(const struct weights *w, const char *name);
+/* All that are read, in the files' order. */
 size_t weights_count(const struct weights *w);
 const struct tensor *weights_at(const struct weights *w, size_t i);
 

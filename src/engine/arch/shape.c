@@ -1,0 +1,78 @@
+#include "engine/arch/shape.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/format/config.h"
+
+void shape_fini(struct shape *s)
+{
+    for (int i = 0; i < ROPES; i++) {
+        free(s->ropes[i].frequencies);
+        free(s->ropes[i].long_frequencies);
+    }
+    free(s->local);
+    *s = (struct shape){0};
+}
+
+void shape_common(struct shape *s, struct config *c, int head_dim)
+{
+    s->width = (int)config_int(c, "hidden_size", "embedding_length", CONFIG_NEEDED, 1, SHAPE_WIDTH_MAX);
+    s->layers = (int)config_int(c, "num_hidden_layers", "block_count", CONFIG_NEEDED, 1,
+                                SHAPE_LAYERS_MAX);
+    s->heads = (int)config_int(c, "num_attention_heads", "attention.head_count", CONFIG_NEEDED, 1,
+                               SHAPE_HEADS_MAX);
+    s->kv_heads = (int)config_int(c, "num_key_value_heads", "attention.head_count_kv", s->heads, 1,
+                                  SHAPE_HEADS_MAX);
+    s->ffn = (int)config_int(c, "intermediate_size", "feed_forward_length", CONFIG_NEEDED, 1,
+                             SHAPE_WIDTH_MAX);
+    s->ctx = (int)config_int(c, "max_position_embeddings", "context_length", 2048, 1, SHAPE_CTX_MAX);
+    s->head_dim = (int)config_int(c, "head_dim", "attention.key_length", head_dim, 0,
+                                  SHAPE_HEAD_DIM_MAX);
+    if (s->head_dim == 0) s->head_dim = s->width / s->heads;
+    if (s->head_dim == 0 || s->head_dim > SHAPE_HEAD_DIM_MAX) {
+        config_bad(c, "%d heads do not fit a width of %d", s->heads, s->width);
+        s->head_dim = 1;
+    }
+    if (s->heads % s->kv_heads != 0) {
+        config_bad(c, "%d heads do not share %d key/value heads", s->heads, s->kv_heads);
+    }
+    int64_t values = config_int(c, NULL, "attention.value_length", s->head_dim, 0, SHAPE_HEAD_DIM_MAX);
+    if (values != s->head_dim) config_bad(c, "keys and values differ in length");
+
+    s->q_width = s->heads * s->head_dim;
+    s->kv_width = s->kv_heads * s->head_dim;
+    s->attention_scale = 1.0f / sqrtf((float)s->head_dim);
+    s->embed_scale = 1;
+    s->rope_dim = s->head_dim;
+}
+
+bool shape_every_layer(int layer, const void *arg)
+{
+    (void)layer;
+    (void)arg;
+    return true;
+}
+
+enum err shape_windows(struct shape *s, struct config *c, bool (*rule)(int layer, const void *arg),
+                       const void *arg)
+{
+    s->local = calloc((size_t)s->layers, sizeof *s->local);
+    if (s->local == NULL) return ERR_MEMORY;
+    bool listed = config_count(c, "layer_types") > 0;
+    for (int i = 0; i < s->layers; i++) {
+        str type = listed ? config_str_at(c, "layer_types", (size_t)i) : STR_NONE;
+        if (!listed) {
+            s->local[i] = rule && rule(i, arg);
+        } else if (str_eq(type, STR("sliding_attention"))) {
+            s->local[i] = true;
+        } else if (!str_eq(type, STR("full_attention"))) {
+            config_bad(c, "layer_types has \"%.*s\" for layer %d", STR_ARG(str_head(type, 40)), i);
+        }
+        if (s->local[i] && s->window == 0 && listed) {
+            config_bad(c, "sliding_window is missing, but layer %d slides", i);
+        }
+        if (s->window == 0) s->local[i] = false;
+    }
+    return ERR_NONE;
+}

@@ -1,0 +1,331 @@
+/* Forward passes against the reference (shared test data, see its README; model/expected.jsonl for the
+ * built-in model): logits within 1e-3 * max(1, largest reference logit), the same best token at every
+ * position, the same greedy continuations.  Without the data only the built-in model is tested. */
+#include "check.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <yyjson.h>
+
+#include "engine/arch/model.h"
+#include "engine/format/files.h"
+
+struct subject {
+    char path[512];     /* of the model */
+    char expected[512]; /* folder or file of what it must say */
+};
+
+static void die(const char *what, const struct err_note *why)
+{
+    print_error("%s: %s\n", what, why->text);
+    fail();
+}
+
+/* ---- a model at work ---------------------------------------------------------------------------- */
+
+struct runner {
+    struct files *files;
+    struct model *model;
+    size_t vocab;
+};
+
+static void runner_open(struct runner *r, const char *path)
+{
+    struct err_note why = {""};
+    if (files_open(&r->files, path, &why)) die(path, &why);
+    if (model_open(&r->model, r->files, 2, &why)) die(path, &why);
+    r->vocab = (size_t)model_info(r->model)->vocab;
+}
+
+static void runner_close(struct runner *r)
+{
+    model_close(r->model);
+    files_close(r->files);
+}
+
+/* Appends tokens; logits: [count][vocab], or NULL. */
+static void append(struct runner *r, struct kv *kv, const int32_t *tokens, size_t count, float *logits)
+{
+    struct err_note why = {""};
+    struct model_row *rows = calloc(count, sizeof *rows);
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = (struct model_row){kv, tokens[i], logits ? logits + i * r->vocab : NULL};
+    }
+    if (model_forward(r->model, rows, count, &why)) die("model_forward", &why);
+    free(rows);
+}
+
+static int32_t best(const float *logits, size_t count)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (logits[i] > logits[at]) at = i;
+    }
+    return (int32_t)at;
+}
+
+static void check_near(const float *got, const float *want, size_t count, const char *what)
+{
+    float largest = 1, worst = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (fabsf(want[i]) > largest) largest = fabsf(want[i]);
+        float off = fabsf(got[i] - want[i]);
+        if (!(off <= worst)) worst = off;
+    }
+    if (worst <= 1e-3f * largest) return;
+    print_error("%s: off by %g of %g\n", what, (double)worst, (double)largest);
+    fail();
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------- */
+
+static char *slurp(const char *path, size_t *len)
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) {
+        print_error("cannot open %s\n", path);
+        fail();
+    }
+    fseek(f, 0, SEEK_END);
+    *len = (size_t)ftell(f);
+    rewind(f);
+    char *text = malloc(*len + 1);
+    check_int(fread(text, 1, *len, f), *len);
+    text[*len] = '\0';
+    fclose(f);
+    return text;
+}
+
+static size_t ids_of(yyjson_val *list, int32_t *to, size_t max)
+{
+    size_t n = 0;
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+    for (yyjson_val *v; (v = yyjson_arr_iter_next(&it));) {
+        check_true(n < max);
+        to[n++] = (int32_t)yyjson_get_int(v);
+    }
+    return n;
+}
+
+/* Calls `each` for every line of a file of JSON lines. */
+static void each_line(const char *path, void (*each)(yyjson_val *line, void *ctx), void *ctx)
+{
+    size_t len;
+    char *text = slurp(path, &len);
+    for (char *at = text; *at;) {
+        char *end = strchr(at, '\n');
+        size_t n = end ? (size_t)(end - at) : strlen(at);
+        if (n) {
+            yyjson_doc *doc = yyjson_read(at, n, 0);
+            check_true(doc != NULL);
+            each(yyjson_doc_get_root(doc), ctx);
+            yyjson_doc_free(doc);
+        }
+        at += n + (end != NULL);
+    }
+    free(text);
+}
+
+/* ---- checks ------------------------------------------------------------------------------------- */
+
+enum { IDS_MAX = 4096 };
+
+struct checking {
+    struct runner r;
+    const char *folder; /* of logits files */
+    size_t cases;
+};
+
+/* The prompt in one step, then one token a step; every choice must be the reference's. */
+static void check_greedy(struct runner *r, yyjson_val *prompt, yyjson_val *answer, const char *what)
+{
+    int32_t ids[IDS_MAX], want[IDS_MAX];
+    size_t n = ids_of(prompt, ids, IDS_MAX), count = ids_of(answer, want, IDS_MAX);
+    float *logits = calloc(n * r->vocab, sizeof *logits);
+    struct kv *kv = NULL;
+    check_int(kv_new(&kv, r->model, (int)(n + count)), ERR_NONE);
+    append(r, kv, ids, n, logits);
+    int32_t next = best(logits + (n - 1) * r->vocab, r->vocab);
+    for (size_t i = 0; i < count; i++) {
+        if (next != want[i]) {
+            print_error("%s: token %zu of the answer is %d, want %d\n", what, i, next, want[i]);
+            fail();
+        }
+        append(r, kv, &next, 1, logits);
+        next = best(logits, r->vocab);
+    }
+    kv_free(kv);
+    free(logits);
+}
+
+static void check_logits(struct checking *c, yyjson_val *line, const char *name)
+{
+    struct runner *r = &c->r;
+    int32_t tokens[IDS_MAX], argmax[IDS_MAX], places[IDS_MAX];
+    size_t n = ids_of(yyjson_obj_get(line, "tokens"), tokens, IDS_MAX);
+    size_t best_count = ids_of(yyjson_obj_get(line, "argmax"), argmax, IDS_MAX);
+    size_t places_count = ids_of(yyjson_obj_get(line, "positions"), places, IDS_MAX);
+    float *logits = calloc(n * r->vocab, sizeof *logits);
+    struct kv *kv = NULL;
+    check_int(kv_new(&kv, r->model, (int)n), ERR_NONE);
+    append(r, kv, tokens, n, logits);
+    kv_free(kv);
+
+    char path[1200];
+    size_t len;
+    snprintf(path, sizeof path, "%s/%s", c->folder, yyjson_get_str(yyjson_obj_get(line, "logits_file")));
+    float *want = (float *)(void *)slurp(path, &len);
+    size_t rows = places_count ? places_count : n;
+    check_int(len, rows * r->vocab * sizeof *want);
+    for (size_t i = 0; i < rows; i++) {
+        size_t at = places_count ? (size_t)places[i] : i;
+        check_near(logits + at * r->vocab, want + i * r->vocab, r->vocab, name);
+    }
+    check_int(best_count, n);
+    for (size_t i = 0; i < n; i++) check_int(best(logits + i * r->vocab, r->vocab), argmax[i]);
+    free(want);
+    free(logits);
+}
+
+static void tiny_line(yyjson_val *line, void *ctx)
+{
+    struct checking *c = ctx;
+    const char *name = yyjson_get_str(yyjson_obj_get(line, "case"));
+    c->cases++;
+    if (yyjson_obj_get(line, "logits_file")) {
+        check_logits(c, line, name);
+    } else {
+        check_greedy(&c->r, yyjson_obj_get(line, "prompt"), yyjson_obj_get(line, "generated"), name);
+    }
+}
+
+static void test_tiny(void **state)
+{
+    const struct subject *s = *state;
+    struct checking c = {.folder = s->expected};
+    char path[600];
+    runner_open(&c.r, s->path);
+    snprintf(path, sizeof path, "%s/expected.jsonl", s->expected);
+    each_line(path, tiny_line, &c);
+    check_int(c.cases, 5);
+    runner_close(&c.r);
+}
+
+static void chat_line(yyjson_val *line, void *ctx)
+{
+    struct checking *c = ctx;
+    c->cases++;
+    yyjson_val *answer = yyjson_obj_get(line, "reply_ids");
+    if (answer == NULL) answer = yyjson_obj_get(line, "generated_ids");
+    check_greedy(&c->r, yyjson_obj_get(line, "prompt_ids"), answer,
+                 yyjson_get_str(yyjson_obj_get(line, "prompt")));
+}
+
+static void test_chat(void **state)
+{
+    const struct subject *s = *state;
+    struct checking c = {0};
+    runner_open(&c.r, s->path);
+    each_line(s->expected, chat_line, &c);
+    check_true(c.cases > 0);
+    runner_close(&c.r);
+}
+
+static void test_gguf(void **state)
+{
+    const struct subject *s = *state;
+    struct runner r;
+    size_t len;
+    char *text = slurp(s->expected, &len);
+    yyjson_doc *doc = yyjson_read(text, len, 0);
+    yyjson_arr_iter it = yyjson_arr_iter_with(yyjson_obj_get(yyjson_doc_get_root(doc), "cases"));
+    runner_open(&r, s->path);
+    size_t cases = 0;
+    for (yyjson_val *v; (v = yyjson_arr_iter_next(&it)); cases++) {
+        int32_t tokens[IDS_MAX], argmax[IDS_MAX];
+        size_t n = ids_of(yyjson_obj_get(v, "tokens"), tokens, IDS_MAX);
+        float *logits = calloc(n * r.vocab, sizeof *logits), *want = calloc(r.vocab, sizeof *want);
+        struct kv *kv = NULL;
+        check_int(kv_new(&kv, r.model, (int)n), ERR_NONE);
+        append(&r, kv, tokens, n, logits);
+        kv_free(kv);
+        yyjson_val *last = yyjson_obj_get(v, "last_logits");
+        check_int(yyjson_arr_size(last), r.vocab);
+        for (size_t i = 0; i < r.vocab; i++) want[i] = (float)yyjson_get_num(yyjson_arr_get(last, i));
+        check_near(logits + (n - 1) * r.vocab, want, r.vocab, "last_logits");
+        check_int(ids_of(yyjson_obj_get(v, "argmax_all_positions"), argmax, IDS_MAX), n);
+        for (size_t i = 0; i < n; i++) check_int(best(logits + i * r.vocab, r.vocab), argmax[i]);
+        check_greedy(&r, yyjson_obj_get(v, "tokens"), yyjson_obj_get(v, "greedy16"), "greedy16");
+        free(want);
+        free(logits);
+    }
+    check_true(cases > 0);
+    runner_close(&r);
+    yyjson_doc_free(doc);
+    free(text);
+}
+
+/* ---- what there is to test ---------------------------------------------------------------------- */
+
+enum { TESTS_MAX = 128 };
+static struct CMUnitTest tests[TESTS_MAX];
+static struct subject subjects[TESTS_MAX];
+static char names[TESTS_MAX][96];
+static size_t tests_count;
+
+static struct subject *add_test(CMUnitTestFunction fn, const char *kind, const char *name)
+{
+    struct subject *s = &subjects[tests_count];
+    snprintf(names[tests_count], sizeof names[0], "%s %s", kind, name);
+    tests[tests_count] = (struct CMUnitTest){names[tests_count], fn, NULL, NULL, s};
+    tests_count++;
+    return s;
+}
+
+/* clang-format off */
+static const char *const tiny[][2] = { /* model, whose expected values */
+    {"llama-gqa", "llama-gqa"}, {"llama-mixed-dtype", "llama-gqa"},
+    {"llama-bias-headdim", "llama-bias-headdim"}, {"llama3-ropescale", "llama3-ropescale"},
+    {"llama-linear-rope", "llama-linear-rope"}, {"mistral-swa", "mistral-swa"},
+};
+static const char *const trained[] = {
+    "chat-llama", "chat-llama3",
+};
+static const char *const gguf[] = {
+    "llama-gqa-f32", "llama-gqa-bf16", "llama3-ropescale-f16", "stories260K-f16",
+};
+/* clang-format on */
+
+int main(void)
+{
+    const char *data = getenv("SEMA_SHARED_DATA"), *root = getenv("SEMA_SOURCE_ROOT");
+    struct subject *s = add_test(test_chat, "built-in", "sema-guide");
+    snprintf(s->path, sizeof s->path, "%s/model/sema-guide", root ? root : ".");
+    snprintf(s->expected, sizeof s->expected, "%s/model/expected.jsonl", root ? root : ".");
+    if (data == NULL || access(data, R_OK) != 0) {
+        printf("# the shared test data are not here: only the built-in model is tested\n");
+        return _cmocka_run_group_tests("golden/logits", tests, 1, NULL, NULL);
+    }
+    for (size_t i = 0; i < sizeof tiny / sizeof *tiny; i++) {
+        s = add_test(test_tiny, "tiny", tiny[i][0]);
+        snprintf(s->path, sizeof s->path, "%s/tiny-models/%s", data, tiny[i][0]);
+        snprintf(s->expected, sizeof s->expected, "%s/tiny-models/%s/expected", data, tiny[i][1]);
+    }
+    for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) {
+        s = add_test(test_chat, "trained", trained[i]);
+        snprintf(s->path, sizeof s->path, "%s/chat-models/%s", data, trained[i]);
+        snprintf(s->expected, sizeof s->expected, "%s/chat-models/%s/expected/chat.jsonl", data,
+                 trained[i]);
+    }
+    for (size_t i = 0; i < sizeof gguf / sizeof *gguf; i++) {
+        s = add_test(test_gguf, "gguf", gguf[i]);
+        snprintf(s->path, sizeof s->path, "%s/gguf/%s.gguf", data, gguf[i]);
+        snprintf(s->expected, sizeof s->expected, "%s/gguf/%s.expected.json", data, gguf[i]);
+    }
+    s = add_test(test_chat, "stories", "stories260K");
+    snprintf(s->path, sizeof s->path, "%s/stories/stories260K", data);
+    snprintf(s->expected, sizeof s->expected, "%s/stories/greedy.jsonl", data);
+    return _cmocka_run_group_tests("golden/logits", tests, tests_count, NULL, NULL);
+}
