@@ -62,6 +62,15 @@ enum {
     SYSTEM_PROMPT_CHARS_MAX = 1000,
     IMAGES_MAX = 8,
     IMAGE_BYTES_MAX = 5 * 1024 * 1024,
+
+    /* chat templates: part of a model's files, so anybody may have written one */
+    TEMPLATE_SOURCE_BYTES_MAX = 1024 * 1024,       /* the largest published one has 17 KB */
+    TEMPLATE_NEST_MAX = 150,                       /* blocks and brackets in the source */
+    TEMPLATE_DEPTH_MAX = 400,                      /* of evaluation, recursive macros included */
+    TEMPLATE_STEPS_MAX = 5 * 1000 * 1000,          /* well under a second */
+    TEMPLATE_VALUE_BYTES_MAX = 256 * 1024 * 1024,  /* of one rendering: texts are built from copies */
+    TEMPLATE_OUTPUT_BYTES_MAX = 96 * 1024 * 1024,  /* a body of V1_BODY_BYTES_MAX and what goes around */
+    TEMPLATE_RANGE_MAX = 100 * 1000,               /* as the reference's sandbox has it */
 };
 
 #endif
