@@ -289,12 +289,18 @@ static const char *const tiny[][2] = { /* model, whose expected values */
     {"llama-gqa", "llama-gqa"}, {"llama-mixed-dtype", "llama-gqa"},
     {"llama-bias-headdim", "llama-bias-headdim"}, {"llama3-ropescale", "llama3-ropescale"},
     {"llama-linear-rope", "llama-linear-rope"}, {"mistral-swa", "mistral-swa"},
+    {"qwen2", "qwen2"}, {"qwen2-sharded", "qwen2"}, {"qwen2-yarn", "qwen2-yarn"}, {"qwen3", "qwen3"},
+    {"gemma1", "gemma1"}, {"gemma2", "gemma2"}, {"gemma3-text", "gemma3-text"},
+    {"gpt2", "gpt2"}, {"gpt2-bare-names", "gpt2"},
+    {"phi3", "phi3"}, {"phi3-longrope", "phi3-longrope"}, {"phi2", "phi2"},
 };
 static const char *const trained[] = {
-    "chat-llama", "chat-llama3",
+    "chat-llama", "chat-llama3", "chat-qwen2", "chat-gemma1", "chat-gemma2", "chat-dialogpt",
 };
 static const char *const gguf[] = {
     "llama-gqa-f32", "llama-gqa-bf16", "llama3-ropescale-f16", "stories260K-f16",
+    "chat-gemma2-bf16", "chat-qwen2-bf16", "gemma1-bf16", "gemma3-text-bf16", "gpt2-f16", "phi2-f16",
+    "phi3-bf16", "qwen3-bf16",
 };
 /* clang-format on */
 

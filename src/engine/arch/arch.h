@@ -169,6 +169,14 @@ void pass_silu_times(struct pass *p, struct rows *gate, const struct rows *up);
 void pass_gelu_times(struct pass *p, struct rows *gate, const struct rows *up);
 void pass_gelu(struct pass *p, struct rows *x);
 
+/* Blocks that several families have (blocks.c): p->n goes in, p->branch comes out. */
+void block_attention(struct pass *p, const struct layer *l); /* head norms and rotation where it has them */
+void block_swiglu(struct pass *p, const struct layer *l);
+void block_geglu(struct pass *p, const struct layer *l);
+void block_gelu_mlp(struct pass *p, const struct layer *l);
+/* The tensors of a Llama-shaped layer; `qkv` and `others`: whether its projections have a bias. */
+void block_bind_llama(struct bind *b, struct layer *l, enum bind_bias qkv, enum bind_bias others);
+
 struct pass *pass_new(struct model *m);
 void pass_free(struct pass *p);
 enum err pass_reserve(struct pass *p, size_t count); /* buffers for that many rows */

@@ -208,7 +208,7 @@ enum err rope_init(struct shape *s, struct config *c, const struct weights *w)
     } else if (config_has(c, "rope_scaling", NULL)) {
         full.at = "rope_scaling";
     }
-    double base = config_num(c, "rope_theta", "rope.freq_base", 10000, 1.5, 1e15);
+    double base = config_num(c, "rope_theta", "rope.freq_base", s->rope_base, 1.5, 1e15);
     if (full.at) base = num(&full, "rope_theta", "rope.freq_base", base, 1.5, 1e15);
     enum err e = rope_one(&s->ropes[ROPE_FULL], s, &full, base, true, w);
     if (e || !s->local_rope) return e;

@@ -15,20 +15,28 @@ void shape_fini(struct shape *s)
     *s = (struct shape){0};
 }
 
-void shape_common(struct shape *s, struct config *c, int head_dim)
+/* A count that is needed unless the family has a default. */
+static int count(struct config *c, const char *json, const char *gguf, int otherwise, int max)
 {
-    s->width = (int)config_int(c, "hidden_size", "embedding_length", CONFIG_NEEDED, 1, SHAPE_WIDTH_MAX);
-    s->layers = (int)config_int(c, "num_hidden_layers", "block_count", CONFIG_NEEDED, 1,
-                                SHAPE_LAYERS_MAX);
-    s->heads = (int)config_int(c, "num_attention_heads", "attention.head_count", CONFIG_NEEDED, 1,
-                               SHAPE_HEADS_MAX);
-    s->kv_heads = (int)config_int(c, "num_key_value_heads", "attention.head_count_kv", s->heads, 1,
-                                  SHAPE_HEADS_MAX);
-    s->ffn = (int)config_int(c, "intermediate_size", "feed_forward_length", CONFIG_NEEDED, 1,
-                             SHAPE_WIDTH_MAX);
-    s->ctx = (int)config_int(c, "max_position_embeddings", "context_length", 2048, 1, SHAPE_CTX_MAX);
-    s->head_dim = (int)config_int(c, "head_dim", "attention.key_length", head_dim, 0,
+    return (int)config_int(c, json, gguf, otherwise ? otherwise : CONFIG_NEEDED, 1, max);
+}
+
+void shape_common(struct shape *s, struct config *c, struct shape_defaults d)
+{
+    s->width = count(c, "hidden_size", "embedding_length", 0, SHAPE_WIDTH_MAX);
+    s->layers = count(c, "num_hidden_layers", "block_count", 0, SHAPE_LAYERS_MAX);
+    s->ffn = count(c, "intermediate_size", "feed_forward_length", 0, SHAPE_WIDTH_MAX);
+    s->heads = count(c, "num_attention_heads", "attention.head_count", d.heads, SHAPE_HEADS_MAX);
+    s->kv_heads = count(c, "num_key_value_heads", "attention.head_count_kv",
+                        d.kv_heads ? d.kv_heads : s->heads, SHAPE_HEADS_MAX);
+    s->ctx = count(c, "max_position_embeddings", "context_length", d.ctx ? d.ctx : 2048, SHAPE_CTX_MAX);
+    s->head_dim = (int)config_int(c, "head_dim", "attention.key_length", d.head_dim, 0,
                                   SHAPE_HEAD_DIM_MAX);
+    shape_derive(s, c);
+}
+
+void shape_derive(struct shape *s, struct config *c)
+{
     if (s->head_dim == 0) s->head_dim = s->width / s->heads;
     if (s->head_dim == 0 || s->head_dim > SHAPE_HEAD_DIM_MAX) {
         config_bad(c, "%d heads do not fit a width of %d", s->heads, s->width);
@@ -45,6 +53,21 @@ void shape_common(struct shape *s, struct config *c, int head_dim)
     s->attention_scale = 1.0f / sqrtf((float)s->head_dim);
     s->embed_scale = 1;
     s->rope_dim = s->head_dim;
+    s->rope_base = 10000;
+}
+
+const char *const shape_silu[] = {"silu", "swish", NULL};
+const char *const shape_gelu_tanh[] = {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", NULL};
+
+void shape_activation(struct config *c, const char *json, const char *const *known)
+{
+    str name = config_str(c, json, NULL);
+    if (name.len == 0) return;
+    for (; *known; known++) {
+        if (str_eq(name, str_of(*known))) return;
+    }
+    config_bad(c, "%s is \"%.*s\", which this family is not known to have", json,
+               STR_ARG(str_head(name, 40)));
 }
 
 bool shape_every_layer(int layer, const void *arg)

@@ -46,18 +46,28 @@ struct shape {
 
     int rope_dim;         /* rotated numbers of a head, from its front; 0: learned positions */
     bool rope_neighbours; /* pairs are (2i, 2i + 1): GGUF of architecture llama */
+    double rope_base;     /* when the settings name none */
     struct rope ropes[ROPES];
 
-    int window;         /* of the layers that have one; 0: none */
-    bool *local;        /* [layers]: has the window */
-    bool local_rope;    /* local layers rotate with ROPE_LOCAL */
+    int window;      /* of the layers that have one; 0: none */
+    bool *local;     /* [layers]: has the window */
+    bool local_rope; /* local layers rotate with ROPE_LOCAL */
 };
 
 void shape_fini(struct shape *s);
 
-/* Reads what all families share and checks that it fits together; also the head dimension, of which
- * `head_dim` is the default (0: width / heads).  Faults go to the config. */
-void shape_common(struct shape *s, struct config *c, int head_dim);
+/* What a family's published settings leave out; 0: nothing stands in for it (head_dim: width / heads). */
+struct shape_defaults {
+    int heads, kv_heads, head_dim, ctx;
+};
+
+/* Reads what most families share and checks that it fits together.  Faults go to the config. */
+void shape_common(struct shape *s, struct config *c, struct shape_defaults d);
+/* The second half of it, for a family that reads the counts under names of its own. */
+void shape_derive(struct shape *s, struct config *c);
+/* The activation must be one of `known` (NULL at the end); absent is fine. */
+void shape_activation(struct config *c, const char *json, const char *const *known);
+extern const char *const shape_silu[], *const shape_gelu_tanh[];
 
 /* Marks the local layers: by layer_types when the config lists them, else by `rule` (NULL: none has a
  * window).  ERR_MEMORY. */

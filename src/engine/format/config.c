@@ -105,14 +105,21 @@ static yyjson_val *walk(yyjson_val *at, const char *path)
         key[part.len] = '\0';
         at = json_get(at, key);
     }
-    return yyjson_is_null(at) ? NULL : at;
+    return at;
 }
 
-static yyjson_val *find_json(const struct config *c, const char *path)
+/* As written; `null` is a value here. */
+static yyjson_val *find_any(const struct config *c, const char *path)
 {
     if (path == NULL || c->gguf) return NULL;
     yyjson_val *v = walk(c->text, path);
     return v ? v : walk(c->root, path);
+}
+
+static yyjson_val *find_json(const struct config *c, const char *path)
+{
+    yyjson_val *v = find_any(c, path);
+    return yyjson_is_null(v) ? NULL : v;
 }
 
 /* "llama.block_count"; false when the setting has no name there. */
@@ -212,6 +219,11 @@ bool config_has(const struct config *c, const char *json, const char *gguf)
     if (find_json(c, json)) return true;
     if (!gguf_name(c, gguf, name, sizeof name)) return false;
     return gguf_num(c->gguf, name, &num) || gguf_str(c->gguf, name, &text);
+}
+
+bool config_is_null(const struct config *c, const char *json)
+{
+    return yyjson_is_null(find_any(c, json));
 }
 
 size_t config_count(const struct config *c, const char *json)

@@ -37,6 +37,7 @@ double config_num(struct config *c, const char *json, const char *gguf, double o
 bool config_bool(struct config *c, const char *json, const char *gguf, bool otherwise);
 str config_str(struct config *c, const char *json, const char *gguf); /* empty when absent */
 bool config_has(const struct config *c, const char *json, const char *gguf);
+bool config_is_null(const struct config *c, const char *json); /* there, and null */
 
 /* Elements of an array in config.json: how many it has, and one of them. */
 size_t config_count(const struct config *c, const char *json);
