@@ -18,11 +18,27 @@ enum {
     STREAM_STALLED_MS = 60 * 1000,
     V1_BODY_BYTES_MAX = 64 * 1024 * 1024,
 
+    /* connections of clients */
+    CLIENT_CONNS_MIN = 8,      /* however few descriptors there are */
+    RESERVED_DESCRIPTORS = 64, /* of the process, for all but clients and upstreams */
+    LISTEN_BACKLOG = 4096,     /* a burst waits in the kernel while accepting pauses */
+    ACCEPT_AT_ONCE = 32,       /* a flood of connections leaves room for those that are there */
+    ACCEPT_RETRY_MS = 100,     /* when descriptors or places ran out */
+    CLIENT_READ_BYTES = 64 * 1024,        /* one buffer a loop, for whatever comes in */
+    CLIENT_OUT_BYTES_MAX = 96 * 1024 * 1024, /* unsent of one client, whatever wrote it: then it is dropped */
+    STREAM_KERNEL_BYTES_MAX = 128 * 1024, /* not yet on the wire: more would only hide a slow reader */
+    PEER_SILENT_S = 60,                   /* then the kernel asks whether the peer still lives */
+    ANSWERS_AT_ONCE_BYTES = 32 * 1024, /* pipelined answers gathered into one write */
+    LINGER_MS = 10 * 1000,     /* what a refused client still sends is read and dropped, so that the */
+    LINGER_IDLE_MS = 1000,     /* answer reaches it and is not lost to a reset (RFC 9112 9.6) */
+    LINGER_BYTES_MAX = 128 * 1024 * 1024,
+
     /* WebSocket */
     WS_MESSAGE_BYTES_MAX = 1024 * 1024,
     WS_WAITING_MAX = 16, /* messages of one connection that wait for their answer */
     WS_PING_MS = 20 * 1000,
     WS_PONG_MS = 20 * 1000,
+    WS_CLOSE_MS = 2 * 1000, /* for the client's half of the closing handshake */
 
     /* .env: SYSTEM_PROMPT may take 400 kB, and `${...}` multiplies what is there */
     ENV_FILE_BYTES_MAX = 2 * 1024 * 1024,
