@@ -49,14 +49,16 @@ struct vocab_stream {
     const struct vocab *v;
     bool skip_special;
     bool begun;
-    uint8_t held[64];
+    uint8_t lead_dropped; /* blanks taken off the beginning so far */
     uint8_t held_len;
+    uint8_t held[64]; /* bytes of a character that is not complete yet */
 };
 void vocab_stream_init(struct vocab_stream *s, const struct vocab *v, bool skip_special);
 /* Goes on after a prefix of tokens that was already shown (no leading blank is eaten). */
 void vocab_stream_mid(struct vocab_stream *s);
 void vocab_stream_add(struct vocab_stream *s, int32_t id, struct buf *out);
-void vocab_stream_end(struct vocab_stream *s, struct buf *out); /* the rest, as U+FFFD or nothing */
+/* What was held back: U+FFFD for it, as in vocab_decode. */
+void vocab_stream_end(struct vocab_stream *s, struct buf *out);
 
 int32_t vocab_size(const struct vocab *v); /* ids are below it */
 bool vocab_has(const struct vocab *v, int32_t id); /* false for holes */

@@ -1,0 +1,144 @@
+/* Opening a vocabulary and looking things up in it; encode.c and stream.c do the work. */
+#include "engine/vocab/vocab.h"
+
+#include <stdlib.h>
+
+#include "engine/format/files.h"
+#include "engine/vocab/vocab_parts.h"
+
+enum { IDS_FIRST = 64 };
+
+enum err ids_add(struct ids *list, int32_t id)
+{
+    if (list->len == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : IDS_FIRST;
+        int32_t *at = realloc(list->at, cap * sizeof *at);
+        if (at == NULL) return ERR_MEMORY;
+        list->at = at;
+        list->cap = cap;
+    }
+    list->at[list->len++] = id;
+    return ERR_NONE;
+}
+
+void ids_fini(struct ids *list)
+{
+    free(list->at);
+    *list = (struct ids){0};
+}
+
+/* ---- opening ---- */
+
+static enum err normalize_kept(void *ctx, str text, str *out)
+{
+    struct vocab *v = ctx;
+    struct pattern_work pattern;
+    struct normal_work w;
+
+    pattern_work_init(&pattern, text.len, NULL);
+    normal_work_init(&w, ADDED_BYTES_MAX * 64, &pattern);
+    enum err e = normal_run(&v->normal, &w, text, out, NULL);
+    if (!e) *out = arena_str(&v->arena, *out);
+    if (!e && out->at == NULL) e = ERR_MEMORY;
+    normal_work_fini(&w);
+    pattern_work_fini(&pattern);
+    return e;
+}
+
+static enum err facts_make(struct vocab *v)
+{
+    size_t count = (size_t)v->tokens.size;
+
+    v->facts = arena_array(&v->arena, struct vocab_token, count);
+    if (v->facts == NULL) return ERR_MEMORY;
+    buf_init(&v->bytes, UINT32_MAX);
+    for (size_t i = 0; i < v->added.count; i++)
+        v->facts[v->added.at[i].id].special = v->added.at[i].special;
+    for (size_t id = 0; id < count; id++) {
+        struct vocab_token *t = &v->facts[id];
+        t->at = (uint32_t)v->bytes.len;
+        if (v->tokens.text[id].at && !t->special)
+            decoder_token(&v->decoder, v->tokens.text[id], &v->bytes, &t->byte);
+        t->len = (uint32_t)v->bytes.len - t->at;
+    }
+    return buf_err(&v->bytes);
+}
+
+static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *why)
+{
+    str text;
+    enum err e = files_get(f, "tokenizer.json", &text, why);
+
+    if (!e) return vocab_hf_read(v, f, text, why);
+    if (e != ERR_NOT_FOUND) return e;
+    return err_set(why, ERR_MODEL_UNUSABLE, "no tokenizer.json");
+}
+
+enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why)
+{
+    struct vocab *v = calloc(1, sizeof *v);
+    if (v == NULL) return ERR_MEMORY;
+
+    arena_init(&v->arena, 0);
+    enum err e = vocab_read(v, f, why);
+    if (!e) e = added_build(&v->added, &v->arena, normalize_kept, v);
+    if (!e) e = facts_make(v);
+    if (e) {
+        vocab_close(v);
+        if (e == ERR_MEMORY) return e;
+        return err_context(why, e == ERR_IO ? e : ERR_MODEL_UNUSABLE, "%s", files_label(f));
+    }
+    *out = v;
+    return ERR_NONE;
+}
+
+void vocab_close(struct vocab *v)
+{
+    if (v == NULL) return;
+    normal_fini(&v->normal);
+    split_fini(&v->split);
+    buf_fini(&v->bytes);
+    arena_fini(&v->arena);
+    free(v);
+}
+
+/* ---- looking up ---- */
+
+int32_t vocab_size(const struct vocab *v)
+{
+    return v->tokens.size;
+}
+
+bool vocab_has(const struct vocab *v, int32_t id)
+{
+    return id >= 0 && id < v->tokens.size && v->tokens.text[id].at != NULL;
+}
+
+bool vocab_is_special(const struct vocab *v, int32_t id)
+{
+    return vocab_has(v, id) && v->facts[id].special;
+}
+
+str vocab_bytes(const struct vocab *v, int32_t id)
+{
+    if (!vocab_has(v, id)) return STR("");
+    return (str){v->bytes.at + v->facts[id].at, v->facts[id].len};
+}
+
+int32_t vocab_find(const struct vocab *v, str token)
+{
+    const struct added_token *added = added_find(&v->added, token);
+    return added ? added->id : tokens_find(&v->tokens, token);
+}
+
+str vocab_role(const struct vocab *v, const char *role)
+{
+    for (int i = 0; i < v->roles_count; i++)
+        if (str_eq(v->roles[i].role, str_of(role))) return v->roles[i].text;
+    return STR("");
+}
+
+void vocab_guard(const struct vocab *v, str text, struct buf *out)
+{
+    added_guard(&v->added, text, out);
+}

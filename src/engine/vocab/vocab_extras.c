@@ -1,0 +1,166 @@
+/* The files beside a vocabulary that name special tokens. */
+#include "engine/format/files.h"
+#include "engine/vocab/vocab_parts.h"
+
+void vocab_extras_role(struct vocab *v, str role, str text)
+{
+    if (text.len == 0 || v->roles_count == VOCAB_ROLES_MAX) return;
+    for (int i = 0; i < v->roles_count; i++)
+        if (str_eq(v->roles[i].role, role)) return;
+    struct vocab_role r = {arena_str(&v->arena, role), arena_str(&v->arena, text)};
+    if (r.role.at && r.text.at) v->roles[v->roles_count++] = r;
+}
+
+/* "<s>", {"content": "<s>", ...} or null. */
+static str token_text(yyjson_val *v)
+{
+    str text = json_str(v);
+    return text.at ? text : json_get_str(v, "content");
+}
+
+static void roles_read(struct vocab *v, yyjson_val *object)
+{
+    yyjson_obj_iter each = yyjson_obj_iter_with(object);
+
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&each));) {
+        str name = json_str(key);
+        if (str_ends(name, STR("_token")))
+            vocab_extras_role(v, name, token_text(yyjson_obj_iter_get_val(key)));
+    }
+}
+
+static enum err extra_add(struct vocab *v, struct vocab_extras *x, struct added_token token)
+{
+    if (x->count == x->cap) {
+        size_t cap = x->cap ? x->cap * 2 : 64;
+        struct added_token *list = cap <= ADDED_MAX * 2
+                                       ? arena_array(&v->arena, struct added_token, cap) : NULL;
+        if (list == NULL) return ERR_MEMORY;
+        if (x->count) memcpy(list, x->list, x->count * sizeof *list);
+        x->list = list;
+        x->cap = cap;
+    }
+    token.text = arena_str(&v->arena, token.text);
+    if (token.text.at == NULL) return ERR_MEMORY;
+    x->list[x->count++] = token;
+    return ERR_NONE;
+}
+
+/* {"32000": {"content": "<|end|>", "special": true, ...}, ...} */
+static enum err decoder_map_read(struct vocab *v, yyjson_val *object, struct vocab_extras *x)
+{
+    yyjson_obj_iter each = yyjson_obj_iter_with(object);
+    enum err e = ERR_NONE;
+
+    for (yyjson_val *key; !e && (key = yyjson_obj_iter_next(&each));) {
+        yyjson_val *entry = yyjson_obj_iter_get_val(key);
+        uint64_t id;
+        str text = json_get_str(entry, "content");
+        if (!str_to_u64(json_str(key), &id) || id >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
+        bool special = json_get_bool(entry, "special", false);
+        e = extra_add(v, x, (struct added_token){
+            .text = text, .id = (int32_t)id, .special = special,
+            .normalized = json_get_bool(entry, "normalized", !special),
+            .lstrip = json_get_bool(entry, "lstrip", false),
+            .rstrip = json_get_bool(entry, "rstrip", false),
+            .single_word = json_get_bool(entry, "single_word", false)});
+    }
+    return e;
+}
+
+/* {"<|end|>": 32000, ...}: nothing says which are special; the form of control tokens does. */
+static enum err added_map_read(struct vocab *v, yyjson_val *object, struct vocab_extras *x)
+{
+    yyjson_obj_iter each = yyjson_obj_iter_with(object);
+    enum err e = ERR_NONE;
+
+    for (yyjson_val *key; !e && (key = yyjson_obj_iter_next(&each));) {
+        yyjson_val *id = yyjson_obj_iter_get_val(key);
+        str text = json_str(key);
+        if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
+        e = extra_add(v, x, (struct added_token){
+            .text = text, .id = (int32_t)yyjson_get_uint(id),
+            .special = str_starts(text, STR("<|")) && str_ends(text, STR("|>"))});
+    }
+    return e;
+}
+
+static enum err optional_json(struct files *f, const char *name, yyjson_doc **doc, struct err_note *why)
+{
+    struct json_fault fault;
+    str text;
+
+    *doc = NULL;
+    enum err e = files_get(f, name, &text, why);
+    if (e == ERR_NOT_FOUND) return ERR_NONE;
+    if (e) return e;
+    e = json_read(doc, text, VOCAB_JSON_DEPTH, JSON_PLAIN, &fault);
+    if (e != ERR_INVALID) return e;
+    return err_set(why, ERR_MODEL_UNUSABLE, "%s: %s at character %zu", name,
+                   fault.reason ? fault.reason : "unreadable", fault.offset);
+}
+
+enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras *x, struct err_note *why)
+{
+    yyjson_doc *doc;
+    enum err e = optional_json(f, "tokenizer_config.json", &doc, why);
+
+    *x = (struct vocab_extras){0};
+    if (!e && doc) {
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        roles_read(v, root);
+        e = decoder_map_read(v, json_get(root, "added_tokens_decoder"), x);
+    }
+    yyjson_doc_free(doc);
+    if (!e) e = optional_json(f, "added_tokens.json", &doc, why);
+    if (!e && doc) {
+        e = added_map_read(v, yyjson_doc_get_root(doc), x);
+        yyjson_doc_free(doc);
+    }
+    if (!e) e = optional_json(f, "special_tokens_map.json", &doc, why);
+    if (!e && doc) {
+        roles_read(v, yyjson_doc_get_root(doc));
+        yyjson_doc_free(doc);
+    }
+    return e;
+}
+
+void vocab_extras_room(const struct vocab_extras *x, size_t *entries, size_t *bytes, int64_t *id_max)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        *bytes += x->list[i].text.len;
+        if (x->list[i].id > *id_max) *id_max = x->list[i].id;
+    }
+    *entries += x->count;
+}
+
+/* A text that the model's vocabulary has keeps that id, whatever the entry says, as in the reference. */
+static bool added_one(struct vocab *v, struct added_token token, bool may_replace)
+{
+    int32_t known = tokens_find(&v->tokens, token.text);
+
+    if (known >= 0) token.id = known;
+    if (token.id >= v->tokens.size) return false;
+    bool free_id = v->tokens.text[token.id].at == NULL;
+    if (known < 0 && !free_id && !may_replace) return false;
+    if (known < 0) tokens_name(&v->tokens, token.text, token.id);
+    added_put(&v->added, token);
+    return true;
+}
+
+enum err vocab_extras_add(struct vocab *v, const struct vocab_extras *first,
+                          const struct vocab_extras *more, struct err_note *why)
+{
+    size_t entries = 0, bytes = 0;
+    int64_t id_max = -1;
+
+    vocab_extras_room(first, &entries, &bytes, &id_max);
+    vocab_extras_room(more, &entries, &bytes, &id_max);
+    enum err e = added_init(&v->added, &v->arena, entries, bytes);
+    if (e == ERR_LIMIT) return err_set(why, ERR_MODEL_UNUSABLE, "more than %d added tokens", ADDED_MAX);
+    for (size_t i = 0; !e && i < first->count; i++)
+        if (!added_find(&v->added, first->list[i].text)) added_one(v, first->list[i], true);
+    for (size_t i = 0; !e && i < more->count; i++)
+        if (!added_find(&v->added, more->list[i].text)) added_one(v, more->list[i], false);
+    return e;
+}
