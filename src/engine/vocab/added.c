@@ -125,9 +125,10 @@ enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *n
     enum err e = texts ? ERR_NONE : ERR_MEMORY;
 
     for (size_t i = 0; !e && i < a->count; i++) {
-        const struct added_token *token = &a->at[i];
+        struct added_token *token = &a->at[i];
         texts[i] = token->text;
         if (token->normalized) e = normalized(ctx, token->text, &texts[i]);
+        token->shown = texts[i];
         if (!e) *(token->normalized ? &normalized_bytes : &raw_bytes) += texts[i].len;
         if (token->guarded) guarded_bytes += token->text.len;
     }

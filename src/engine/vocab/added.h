@@ -25,6 +25,7 @@ enum { ADDED_MARKER_BYTES = sizeof ADDED_MARKER - 1 };
 
 struct added_token {
     str text;
+    str shown; /* what decoding gives: the normalized text of `normalized` ones; set by added_build */
     int32_t id;
     bool special;    /* left out by skip_special */
     bool normalized; /* searched in normalized text */

@@ -57,6 +57,26 @@ static bool marks_sort(int32_t *cps, size_t count)
     return true;
 }
 
+/* U+11A7 stands one before the first trailing consonant of Hangul and composes with nothing; utf8proc 2.8
+ * takes it for one, so the text is composed on both sides of it. */
+static size_t composed(int32_t *cps, size_t count)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i <= count;) {
+        size_t end = i;
+        while (end < count && cps[end] != 0x11A7) end++;
+        utf8proc_ssize_t n = utf8proc_normalize_utf32(cps + i, (utf8proc_ssize_t)(end - i),
+                                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        if (n < 0) n = (utf8proc_ssize_t)(end - i); /* not for valid code points */
+        memmove(cps + made, cps + i, (size_t)n * sizeof *cps);
+        made += (size_t)n;
+        if (end < count) cps[made++] = 0x11A7;
+        i = end + 1;
+    }
+    return made;
+}
+
 static enum err part_add(enum nform form, str text, struct buf *out, int32_t **wide, size_t *wide_cap)
 {
     utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
@@ -75,12 +95,7 @@ static enum err part_add(enum nform form, str text, struct buf *out, int32_t **w
         count += (size_t)n;
     }
     if (!marks_sort(*wide, count)) return ERR_MEMORY;
-    if (form == NFORM_C || form == NFORM_KC) {
-        utf8proc_ssize_t n = utf8proc_normalize_utf32(*wide, (utf8proc_ssize_t)count,
-                                                      UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-        if (n < 0) return ERR_MEMORY;
-        count = (size_t)n;
-    }
+    if (form == NFORM_C || form == NFORM_KC) count = composed(*wide, count);
     for (size_t i = 0; i < count && !out->bad; i++) {
         char bytes[4];
         buf_add(out, (str){bytes, utf8_put(bytes, (uint32_t)(*wide)[i])});

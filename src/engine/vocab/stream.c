@@ -12,7 +12,7 @@ enum err vocab_decode(const struct vocab *v, const int32_t *ids, size_t count, b
     pieces_init(&tokens, DECODE_BYTES_MAX);
     pieces_init(&other, DECODE_BYTES_MAX);
     for (size_t i = 0; i < count; i++)
-        if (vocab_has(v, ids[i]) && !(skip_special && v->facts[ids[i]].special))
+        if (vocab_has(v, ids[i]) && !(skip_special && v->facts[ids[i]].shown_special))
             pieces_add(&tokens, v->tokens.text[ids[i]], i == 0);
     enum err e = pieces_err(&tokens);
     if (!e) e = decoder_run(&v->decoder, &tokens, &other, out);

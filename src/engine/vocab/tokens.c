@@ -63,6 +63,7 @@ void tokens_put(struct tokens *t, str text, int32_t id)
     if (s->at == NULL) {
         str kept = tokens_keep(t, text);
         *s = (struct tokens_slot){.at = kept.at, .len = (uint32_t)kept.len, .hash = hash};
+        t->count++;
     }
     s->id = id;
     t->text[id] = (str){s->at, s->len};
@@ -77,7 +78,7 @@ void tokens_put(struct tokens *t, str text, int32_t id)
 void tokens_name(struct tokens *t, str text, int32_t id)
 {
     assert(id >= 0 && id < t->size);
-    t->text[id] = tokens_keep(t, text);
+    t->text[id] = text;
 }
 
 int32_t tokens_find(const struct tokens *t, str text)

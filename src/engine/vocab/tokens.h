@@ -17,8 +17,9 @@ enum {
 };
 
 struct tokens {
-    str *text;    /* [size]; .at NULL in a hole */
-    int32_t size; /* ids are below it */
+    str *text;     /* [size]; .at NULL in a hole */
+    int32_t size;  /* ids are below it */
+    int32_t count; /* different texts that were put */
     struct tokens_slot *slots;
     uint32_t slot_mask;
     int32_t narrow[TOKENS_NARROW]; /* -1: no such token */
@@ -31,7 +32,8 @@ enum err tokens_init(struct tokens *t, struct arena *a, size_t entries, size_t b
 /* Copies the text.  A later entry with the same text or the same id wins.  The room must suffice. */
 void tokens_put(struct tokens *t, str text, int32_t id);
 
-/* Gives a free id its text without making it findable: control tokens, which are matched elsewhere. */
+/* Gives an id its text without making it findable: control tokens, which are matched elsewhere.  The
+ * text is not copied. */
 void tokens_name(struct tokens *t, str text, int32_t id);
 
 int32_t tokens_find(const struct tokens *t, str text); /* -1 when absent */

@@ -52,8 +52,14 @@ static enum err facts_make(struct vocab *v)
     v->facts = arena_array(&v->arena, struct vocab_token, count);
     if (v->facts == NULL) return ERR_MEMORY;
     buf_init(&v->bytes, UINT32_MAX);
-    for (size_t i = 0; i < v->added.count; i++)
-        v->facts[v->added.at[i].id].special = v->added.at[i].special;
+    for (size_t i = 0; i < v->added.count; i++) {
+        const struct added_token *token = &v->added.at[i];
+        struct vocab_token *t = &v->facts[token->id];
+        t->special = token->special;
+        /* The reference knows special tokens by their text, and shows the normalized one. */
+        t->shown_special = token->special && str_eq(token->shown, token->text);
+        tokens_name(&v->tokens, token->shown, token->id);
+    }
     for (size_t id = 0; id < count; id++) {
         struct vocab_token *t = &v->facts[id];
         t->at = (uint32_t)v->bytes.len;

@@ -125,42 +125,55 @@ enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras
     return e;
 }
 
-void vocab_extras_room(const struct vocab_extras *x, size_t *entries, size_t *bytes, int64_t *id_max)
+void vocab_extras_room(const struct vocab_extras *x, size_t *entries, int64_t *id_max)
 {
-    for (size_t i = 0; i < x->count; i++) {
-        *bytes += x->list[i].text.len;
+    for (size_t i = 0; i < x->count; i++)
         if (x->list[i].id > *id_max) *id_max = x->list[i].id;
-    }
     *entries += x->count;
 }
 
-/* A text that the model's vocabulary has keeps that id, whatever the entry says, as in the reference. */
-static bool added_one(struct vocab *v, struct added_token token, bool may_replace)
+/* The reference numbers the tokens that the model's vocabulary lacks on from its size, whatever their
+ * entries say; the two differ only where a vocabulary has holes. */
+static void first_add(struct vocab *v, const struct vocab_extras *first)
 {
-    int32_t known = tokens_find(&v->tokens, token.text);
+    int32_t id_max = -1;
 
-    if (known >= 0) token.id = known;
-    if (token.id >= v->tokens.size) return false;
-    bool free_id = v->tokens.text[token.id].at == NULL;
-    if (known < 0 && !free_id && !may_replace) return false;
-    if (known < 0) tokens_name(&v->tokens, token.text, token.id);
-    added_put(&v->added, token);
-    return true;
+    for (size_t i = 0; i < first->count; i++) {
+        struct added_token token = first->list[i];
+        if (added_find(&v->added, token.text)) continue;
+        token.id = tokens_find(&v->tokens, token.text);
+        if (token.id < 0) token.id = id_max >= v->tokens.count ? id_max + 1 : v->tokens.count;
+        if (token.id > id_max) id_max = token.id;
+        added_put(&v->added, token);
+    }
+}
+
+/* Tokens that only the files beside the vocabulary have: where the id is free. */
+static void more_add(struct vocab *v, const struct vocab_extras *more)
+{
+    for (size_t i = 0; i < more->count; i++) {
+        struct added_token token = more->list[i];
+        int32_t known = tokens_find(&v->tokens, token.text);
+        if (known < 0 && (token.id >= v->tokens.size || v->tokens.text[token.id].at)) continue;
+        if (known >= 0) token.id = known;
+        added_put(&v->added, token);
+        if (known < 0) tokens_name(&v->tokens, token.text, token.id);
+    }
 }
 
 enum err vocab_extras_add(struct vocab *v, const struct vocab_extras *first,
                           const struct vocab_extras *more, struct err_note *why)
 {
-    size_t entries = 0, bytes = 0;
-    int64_t id_max = -1;
+    size_t bytes = 0;
 
-    vocab_extras_room(first, &entries, &bytes, &id_max);
-    vocab_extras_room(more, &entries, &bytes, &id_max);
-    enum err e = added_init(&v->added, &v->arena, entries, bytes);
+    for (size_t i = 0; i < first->count; i++) bytes += first->list[i].text.len;
+    for (size_t i = 0; i < more->count; i++) bytes += more->list[i].text.len;
+    enum err e = added_init(&v->added, &v->arena, first->count + more->count, bytes);
     if (e == ERR_LIMIT) return err_set(why, ERR_MODEL_UNUSABLE, "more than %d added tokens", ADDED_MAX);
-    for (size_t i = 0; !e && i < first->count; i++)
-        if (!added_find(&v->added, first->list[i].text)) added_one(v, first->list[i], true);
-    for (size_t i = 0; !e && i < more->count; i++)
-        if (!added_find(&v->added, more->list[i].text)) added_one(v, more->list[i], false);
-    return e;
+    if (e) return e;
+    first_add(v, first);
+    for (size_t i = 0; i < v->added.count; i++)
+        tokens_name(&v->tokens, v->added.at[i].text, v->added.at[i].id);
+    more_add(v, more);
+    return ERR_NONE;
 }

@@ -70,12 +70,13 @@ static enum err read_tokens(struct reading *r)
         entries++;
     }
     if (entries == 0) return refuse(r, "model.vocab is empty");
-    size_t all_entries = entries, all_bytes = bytes;
-    vocab_extras_room(&r->added, &all_entries, &all_bytes, &id_max);
-    vocab_extras_room(&r->more, &all_entries, &all_bytes, &id_max);
-    if (!tokens_size_fits(id_max, all_entries, &size))
+    size_t all = entries;
+    vocab_extras_room(&r->added, &all, &id_max);
+    vocab_extras_room(&r->more, &all, &id_max);
+    if (id_max < (int64_t)all) id_max = (int64_t)all; /* added tokens may be numbered on: first_add */
+    if (!tokens_size_fits(id_max, all, &size))
         return refuse(r, "token ids reach far beyond the number of tokens");
-    enum err e = tokens_init(&r->v->tokens, &r->v->arena, entries, all_bytes, size);
+    enum err e = tokens_init(&r->v->tokens, &r->v->arena, entries, bytes, size);
     if (e) return e;
 
     each = yyjson_obj_iter_with(vocab);

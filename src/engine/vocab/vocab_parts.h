@@ -47,7 +47,9 @@ struct vocab {
 
 struct vocab_token {
     uint32_t at, len; /* its bytes */
-    bool special, byte;
+    bool special;
+    bool shown_special; /* left out by vocab_decode with skip_special */
+    bool byte;          /* one byte, to be joined with others */
 };
 
 /* Added tokens and roles of the files beside the vocabulary: tokenizer_config.json, added_tokens.json,
@@ -60,11 +62,11 @@ enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras
 /* A role that no file named yet. */
 void vocab_extras_role(struct vocab *v, str role, str text);
 
-/* Makes the added tokens: `first`, then what `extras` has beyond them, and names every id of theirs.
- * The model's tokens must be there with room for the ids and texts: see vocab_extras_room. */
+/* Makes the added tokens: `first`, then what `more` has beyond them, and names every id of theirs.  The
+ * model's tokens must be there with room for the ids, which vocab_extras_room raises. */
 enum err vocab_extras_add(struct vocab *v, const struct vocab_extras *first,
                           const struct vocab_extras *more, struct err_note *why);
-void vocab_extras_room(const struct vocab_extras *x, size_t *entries, size_t *bytes, int64_t *id_max);
+void vocab_extras_room(const struct vocab_extras *x, size_t *entries, int64_t *id_max);
 
 /* The readers.  ERR_MODEL_UNUSABLE without the file's name, which vocab_open puts in front. */
 enum err vocab_hf_read(struct vocab *v, struct files *f, str json, struct err_note *why);
