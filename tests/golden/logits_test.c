@@ -301,6 +301,18 @@ static const char *const gguf[] = {
     "llama-gqa-f32", "llama-gqa-bf16", "llama3-ropescale-f16", "stories260K-f16",
     "chat-gemma2-bf16", "chat-qwen2-bf16", "gemma1-bf16", "gemma3-text-bf16", "gpt2-f16", "phi2-f16",
     "phi3-bf16", "qwen3-bf16",
+    "llama-gqa-q8_0", "llama-gqa-q8_0-split-00001-of-00003", "llama-gqa-q8_0-split-00003-of-00003",
+    "stories260K-q4_0", "stories260K-q8_0", "chat-gemma2-q4_0", "chat-gemma2-q8_0",
+    "chat-llama-q4_0", "chat-llama-q8_0", "chat-qwen2-q4_0", "chat-qwen2-q8_0",
+    "chat-llama-h256-q2_k", "chat-llama-h256-q3_k_m", "chat-llama-h256-q4_0",
+    "chat-llama-h256-q4_k_m", "chat-llama-h256-q5_k_m", "chat-llama-h256-q6_k",
+};
+static const char *const quantised[][2] = {
+    {"chat-gemma2-q4_0", "chat-gemma2"}, {"chat-gemma2-q8_0", "chat-gemma2"},
+    {"chat-llama-q4_0", "chat-llama"}, {"chat-llama-q8_0", "chat-llama"},
+    {"chat-qwen2-q4_0", "chat-qwen2"}, {"chat-qwen2-q8_0", "chat-qwen2"},
+    {"chat-llama-h256-q4_0", "chat-llama"}, {"chat-llama-h256-q4_k_m", "chat-llama"},
+    {"chat-llama-h256-q5_k_m", "chat-llama"}, {"chat-llama-h256-q6_k", "chat-llama"},
 };
 /* clang-format on */
 
@@ -328,7 +340,15 @@ int main(void)
     for (size_t i = 0; i < sizeof gguf / sizeof *gguf; i++) {
         s = add_test(test_gguf, "gguf", gguf[i]);
         snprintf(s->path, sizeof s->path, "%s/gguf/%s.gguf", data, gguf[i]);
-        snprintf(s->expected, sizeof s->expected, "%s/gguf/%s.expected.json", data, gguf[i]);
+        size_t stem = strstr(gguf[i], "-split-") ? (size_t)(strstr(gguf[i], "-split-") - gguf[i]) : 99;
+        snprintf(s->expected, sizeof s->expected, "%s/gguf/%.*s.expected.json", data, (int)stem, gguf[i]);
+    }
+    /* The trained models say the same with 4 bits and more, to the word. */
+    for (size_t i = 0; i < sizeof quantised / sizeof *quantised; i++) {
+        s = add_test(test_chat, "quantised", quantised[i][0]);
+        snprintf(s->path, sizeof s->path, "%s/gguf/%s.gguf", data, quantised[i][0]);
+        snprintf(s->expected, sizeof s->expected, "%s/chat-models/%s/expected/chat.jsonl", data,
+                 quantised[i][1]);
     }
     s = add_test(test_chat, "stories", "stories260K");
     snprintf(s->path, sizeof s->path, "%s/stories/stories260K", data);
