@@ -1,0 +1,34 @@
+/* sema config: what the settings are and where each came from. */
+#include "cli/command.h"
+#include "conf/conf.h"
+
+static int run(struct cli *c)
+{
+    const char *document = cli_flag(c, "document");
+    struct conf *conf;
+
+    if (document) {
+        if (conf_document(stdout, document)) return cli_end(EXIT_FINE);
+        return cli_fail(c, "no document \"%s\"; one of env, markdown, man", document);
+    }
+    if (!cli_conf(c, NULL, &conf)) return EXIT_MISTAKE;
+    conf_warn(conf, stderr);
+    conf_print(conf, stdout, cli_flag(c, "json") != NULL);
+    conf_free(conf);
+    return cli_end(EXIT_FINE);
+}
+
+static const struct cli_flag flags[] = {
+    {"json", NULL, "as one JSON object"},
+    {"document", "FORMAT", "the table of settings instead: env (.env.example), markdown, man"},
+};
+
+const struct command command_config = {
+    .name = "config",
+    .args = "",
+    .text = "show every setting, its value and where it came from; exit 1 with every mistake named",
+    .flags = flags,
+    .flags_count = sizeof flags / sizeof *flags,
+    .settings = true,
+    .run = run,
+};

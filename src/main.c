@@ -1,0 +1,18 @@
+/* The composition root: the only file that names concrete backends, stores and models.  A new one
+ * is its file and a row here. */
+#include "cli/cli.h"
+#include "embedded.h"
+
+static const struct store_ops *const stores[] = {&store_sqlite, &store_memory, NULL};
+
+int main(int argc, char **argv)
+{
+    const struct program program = {
+        .version = SEMA_VERSION,
+        .stores = stores,
+        .embedded = embedded_models,
+        .embedded_count = embedded_models_count,
+    };
+
+    return cli_run(&program, argc, argv);
+}
