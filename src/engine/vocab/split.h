@@ -20,12 +20,17 @@ struct split {
 /* From the "pre_tokenizer" value (NULL or null: none).  The memory is the arena's, but patterns end with
  * split_fini.  ERR_MODEL_UNUSABLE says which part is not known or not valid. */
 enum err split_from_json(struct split *s, struct arena *a, yyjson_val *json, struct err_note *why);
-/* For vocabularies without such a file: a pattern whose matches are pieces, and the byte-level alphabet. */
-enum err split_add_pattern(struct split *s, struct arena *a, str pattern, struct err_note *why);
+/* For vocabularies without such a file: a pattern whose matches are pieces, behind a blank in front of the
+ * text where `prefix`; digits one by one; the byte-level alphabet, last. */
+enum err split_add_pattern(struct split *s, struct arena *a, str pattern, bool prefix,
+                           struct err_note *why);
+enum err split_add_digits(struct split *s, struct arena *a);
 enum err split_add_byte_level(struct split *s, struct arena *a);
 void split_fini(struct split *s);
 
-extern const char split_gpt2_pattern[]; /* of GPT-2 and of ByteLevel with use_regex */
+/* As the published files have them; the first is also that of ByteLevel with use_regex. */
+extern const char split_gpt2_pattern[], split_qwen2_pattern[], split_llama3_pattern[],
+    split_o200k_pattern[], split_tekken_pattern[];
 
 struct split_work { /* one caller's memory; init with pieces_init on both */
     struct pieces one, two;

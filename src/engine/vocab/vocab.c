@@ -29,7 +29,7 @@ void ids_fini(struct ids *list)
 
 /* ---- opening ---- */
 
-static enum err normalize_kept(void *ctx, str text, str *out)
+static enum err added_normalize(void *ctx, str text, str *out)
 {
     struct vocab *v = ctx;
     struct pattern_work pattern;
@@ -70,14 +70,33 @@ static enum err facts_make(struct vocab *v)
     return buf_err(&v->bytes);
 }
 
+void vocab_affixes(struct vocab *v, int32_t before, int32_t after)
+{
+    if (before >= 0) v->before = (struct vocab_affix){{before}, 1};
+    if (after >= 0) v->after = (struct vocab_affix){{after}, 1};
+}
+
+/* Rows for padding may follow the last token: ids that mean nothing are none of ours. */
+static void size_trim(struct vocab *v)
+{
+    while (v->tokens.size > 0 && v->tokens.text[v->tokens.size - 1].at == NULL) v->tokens.size--;
+}
+
 static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *why)
 {
-    str text;
-    enum err e = files_get(f, "tokenizer.json", &text, why);
+    str text, merges;
+    enum err e;
 
-    if (!e) return vocab_hf_read(v, f, text, why);
-    if (e != ERR_NOT_FOUND) return e;
-    return err_set(why, ERR_MODEL_UNUSABLE, "no tokenizer.json");
+    if (files_gguf(f)) return vocab_gguf_read(v, f, why);
+    e = files_get(f, "tokenizer.json", &text, why);
+    if (e != ERR_NOT_FOUND) return e ? e : vocab_hf_read(v, f, text, why);
+    e = files_get(f, "vocab.json", &text, why);
+    if (!e) e = files_get(f, "merges.txt", &merges, why);
+    if (e != ERR_NOT_FOUND) return e ? e : vocab_gpt2_read(v, f, text, merges, why);
+    e = files_get(f, "tokenizer.model", &text, why);
+    if (e != ERR_NOT_FOUND) return e ? e : vocab_spm_read(v, f, text, why);
+    return err_set(why, ERR_MODEL_UNUSABLE,
+                   "no tokenizer: none of tokenizer.json, vocab.json with merges.txt, tokenizer.model");
 }
 
 enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why)
@@ -87,7 +106,8 @@ enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why)
 
     arena_init(&v->arena, 0);
     enum err e = vocab_read(v, f, why);
-    if (!e) e = added_build(&v->added, &v->arena, normalize_kept, v);
+    if (!e) size_trim(v);
+    if (!e) e = added_build(&v->added, &v->arena, added_normalize, v);
     if (!e) e = facts_make(v);
     if (e) {
         vocab_close(v);

@@ -29,7 +29,7 @@ static void roles_read(struct vocab *v, yyjson_val *object)
     }
 }
 
-static enum err extra_add(struct vocab *v, struct vocab_extras *x, struct added_token token)
+enum err vocab_extras_put(struct vocab *v, struct vocab_extras *x, struct added_token token)
 {
     if (x->count == x->cap) {
         size_t cap = x->cap ? x->cap * 2 : 64;
@@ -58,7 +58,7 @@ static enum err decoder_map_read(struct vocab *v, yyjson_val *object, struct voc
         str text = json_get_str(entry, "content");
         if (!str_to_u64(json_str(key), &id) || id >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
         bool special = json_get_bool(entry, "special", false);
-        e = extra_add(v, x, (struct added_token){
+        e = vocab_extras_put(v, x, (struct added_token){
             .text = text, .id = (int32_t)id, .special = special,
             .normalized = json_get_bool(entry, "normalized", !special),
             .lstrip = json_get_bool(entry, "lstrip", false),
@@ -78,11 +78,27 @@ static enum err added_map_read(struct vocab *v, yyjson_val *object, struct vocab
         yyjson_val *id = yyjson_obj_iter_get_val(key);
         str text = json_str(key);
         if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
-        e = extra_add(v, x, (struct added_token){
+        e = vocab_extras_put(v, x, (struct added_token){
             .text = text, .id = (int32_t)yyjson_get_uint(id),
             .special = str_starts(text, STR("<|")) && str_ends(text, STR("|>"))});
     }
     return e;
+}
+
+/* true 1, false 0, anything else -1 */
+static int flag_of(yyjson_val *v)
+{
+    return yyjson_is_bool(v) ? yyjson_get_bool(v) : -1;
+}
+
+static enum err config_read(struct vocab *v, yyjson_val *root, struct vocab_extras *x)
+{
+    roles_read(v, root);
+    x->tokenizer_class = arena_str(&v->arena, json_get_str(root, "tokenizer_class"));
+    x->add_bos = flag_of(json_get(root, "add_bos_token"));
+    x->add_eos = flag_of(json_get(root, "add_eos_token"));
+    x->add_prefix_space = flag_of(json_get(root, "add_prefix_space"));
+    return decoder_map_read(v, json_get(root, "added_tokens_decoder"), x);
 }
 
 static enum err optional_json(struct files *f, const char *name, yyjson_doc **doc, struct err_note *why)
@@ -105,12 +121,8 @@ enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras
     yyjson_doc *doc;
     enum err e = optional_json(f, "tokenizer_config.json", &doc, why);
 
-    *x = (struct vocab_extras){0};
-    if (!e && doc) {
-        yyjson_val *root = yyjson_doc_get_root(doc);
-        roles_read(v, root);
-        e = decoder_map_read(v, json_get(root, "added_tokens_decoder"), x);
-    }
+    *x = (struct vocab_extras){.add_bos = -1, .add_eos = -1, .add_prefix_space = -1};
+    if (!e && doc) e = config_read(v, yyjson_doc_get_root(doc), x);
     yyjson_doc_free(doc);
     if (!e) e = optional_json(f, "added_tokens.json", &doc, why);
     if (!e && doc) {
@@ -148,16 +160,18 @@ static void first_add(struct vocab *v, const struct vocab_extras *first)
     }
 }
 
-/* Tokens that only the files beside the vocabulary have: where the id is free. */
+/* Tokens that only the files beside the vocabulary have: where the id is free, or already theirs. */
 static void more_add(struct vocab *v, const struct vocab_extras *more)
 {
     for (size_t i = 0; i < more->count; i++) {
         struct added_token token = more->list[i];
         int32_t known = tokens_find(&v->tokens, token.text);
-        if (known < 0 && (token.id >= v->tokens.size || v->tokens.text[token.id].at)) continue;
         if (known >= 0) token.id = known;
+        if (token.id >= v->tokens.size) continue;
+        str there = v->tokens.text[token.id];
+        if (there.at && !str_eq(there, token.text)) continue;
         added_put(&v->added, token);
-        if (known < 0) tokens_name(&v->tokens, token.text, token.id);
+        tokens_name(&v->tokens, token.text, token.id);
     }
 }
 

@@ -53,35 +53,35 @@ static enum err read_added(struct reading *r)
 
 /* ---- the model ---- */
 
-static enum err read_tokens(struct reading *r)
+enum err vocab_hf_tokens(struct vocab *v, yyjson_val *object, const struct vocab_extras *first,
+                         const struct vocab_extras *more, struct err_note *why)
 {
-    yyjson_val *vocab = json_get(r->model, "vocab"), *key;
+    yyjson_obj_iter each = yyjson_obj_iter_with(object);
     size_t entries = 0, bytes = 0;
     int64_t id_max = -1;
     int32_t id, size;
 
-    if (!yyjson_is_obj(vocab)) return refuse(r, "model.vocab is not an object");
-    yyjson_obj_iter each = yyjson_obj_iter_with(vocab);
-    while ((key = yyjson_obj_iter_next(&each))) {
+    if (!yyjson_is_obj(object)) return err_set(why, ERR_MODEL_UNUSABLE, "the vocabulary is not an object");
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&each)); entries++) {
         if (!id_ok(yyjson_obj_iter_get_val(key), &id))
-            return refuse(r, "model.vocab has an id that is not a small whole number");
+            return err_set(why, ERR_MODEL_UNUSABLE,
+                           "the vocabulary has an id that is not a small whole number");
         if (id > id_max) id_max = id;
         bytes += yyjson_get_len(key);
-        entries++;
     }
-    if (entries == 0) return refuse(r, "model.vocab is empty");
+    if (entries == 0) return err_set(why, ERR_MODEL_UNUSABLE, "the vocabulary is empty");
     size_t all = entries;
-    vocab_extras_room(&r->added, &all, &id_max);
-    vocab_extras_room(&r->more, &all, &id_max);
-    if (id_max < (int64_t)all) id_max = (int64_t)all; /* added tokens may be numbered on: first_add */
+    vocab_extras_room(first, &all, &id_max);
+    vocab_extras_room(more, &all, &id_max);
+    if (id_max < (int64_t)all) id_max = (int64_t)all; /* the first may be numbered on */
     if (!tokens_size_fits(id_max, all, &size))
-        return refuse(r, "token ids reach far beyond the number of tokens");
-    enum err e = tokens_init(&r->v->tokens, &r->v->arena, entries, bytes, size);
+        return err_set(why, ERR_MODEL_UNUSABLE, "token ids reach far beyond the number of tokens");
+    enum err e = tokens_init(&v->tokens, &v->arena, entries, bytes, size);
     if (e) return e;
 
-    each = yyjson_obj_iter_with(vocab);
-    while ((key = yyjson_obj_iter_next(&each)))
-        tokens_put(&r->v->tokens, json_str(key), (int32_t)yyjson_get_uint(yyjson_obj_iter_get_val(key)));
+    each = yyjson_obj_iter_with(object);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&each));)
+        tokens_put(&v->tokens, json_str(key), (int32_t)yyjson_get_uint(yyjson_obj_iter_get_val(key)));
     return ERR_NONE;
 }
 
@@ -131,7 +131,7 @@ static enum err read_model(struct reading *r)
     if (type.at && !str_eq(type, STR("BPE")))
         return err_set(r->why, ERR_MODEL_UNUSABLE, "model type \"%.*s\" is not supported, only BPE is",
                        (int)(type.len < 64 ? type.len : 64), type.at);
-    enum err e = read_tokens(r);
+    enum err e = vocab_hf_tokens(r->v, json_get(r->model, "vocab"), &r->added, &r->more, r->why);
     if (e) return e;
 
     bpe->tokens = &r->v->tokens;

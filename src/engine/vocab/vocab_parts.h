@@ -57,8 +57,11 @@ struct vocab_token {
 struct vocab_extras {
     struct added_token *list;
     size_t count, cap;
+    str tokenizer_class; /* from tokenizer_config.json, as are the flags: -1 when it says nothing */
+    int add_bos, add_eos, add_prefix_space;
 };
 enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras *x, struct err_note *why);
+enum err vocab_extras_put(struct vocab *v, struct vocab_extras *x, struct added_token token);
 /* A role that no file named yet. */
 void vocab_extras_role(struct vocab *v, str role, str text);
 
@@ -68,7 +71,43 @@ enum err vocab_extras_add(struct vocab *v, const struct vocab_extras *first,
                           const struct vocab_extras *more, struct err_note *why);
 void vocab_extras_room(const struct vocab_extras *x, size_t *entries, int64_t *id_max);
 
-/* The readers.  ERR_MODEL_UNUSABLE without the file's name, which vocab_open puts in front. */
+/* The readers.  ERR_MODEL_UNUSABLE with the file's own name in the note, not the model's. */
 enum err vocab_hf_read(struct vocab *v, struct files *f, str json, struct err_note *why);
+enum err vocab_gpt2_read(struct vocab *v, struct files *f, str json, str merges, struct err_note *why);
+enum err vocab_spm_read(struct vocab *v, struct files *f, str proto, struct err_note *why);
+enum err vocab_gguf_read(struct vocab *v, struct files *f, struct err_note *why);
+
+/* The tokens of a {"text": id, ...} object; `first` and `more` will be added to them. */
+enum err vocab_hf_tokens(struct vocab *v, yyjson_val *object, const struct vocab_extras *first,
+                         const struct vocab_extras *more, struct err_note *why);
+
+/* Vocabularies made of pieces with scores. */
+enum vocab_piece_type { /* numbers of SentencePiece and of GGUF */
+    PIECE_NORMAL = 1,
+    PIECE_UNKNOWN = 2,
+    PIECE_CONTROL = 3,
+    PIECE_USER_DEFINED = 4,
+    PIECE_UNUSED = 5,
+    PIECE_BYTE = 6,
+};
+struct vocab_piece {
+    str text; /* a view; copied */
+    float score;
+    enum vocab_piece_type type;
+};
+struct vocab_pieces {
+    struct vocab_piece *at; /* by id */
+    size_t count;
+    bool prefix;  /* a blank goes in front of every text */
+    bool squeeze; /* repeated and outer blanks go */
+    bool ties_by_id; /* of joins with equal scores the lower id goes first, not the leftmost */
+};
+enum err vocab_spm_build(struct vocab *v, const struct vocab_pieces *p, struct vocab_extras *x,
+                         struct err_note *why);
+/* The control and user-defined pieces as added tokens, behind what the list already has. */
+enum err vocab_spm_added(struct vocab *v, const struct vocab_pieces *p, struct vocab_extras *x);
+
+/* BOS and EOS around a text; -1 for none. */
+void vocab_affixes(struct vocab *v, int32_t before, int32_t after);
 
 #endif
