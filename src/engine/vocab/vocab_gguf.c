@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "engine/format/files.h"
 #include "engine/format/gguf.h"
+#include "engine/vocab/unicode.h"
 #include "engine/vocab/vocab_parts.h"
 
 struct reading {
@@ -36,6 +37,34 @@ static enum err pieces_read(struct reading *r)
         r->pieces.at[r->pieces.count++] = piece;
     }
     return ERR_NONE;
+}
+
+static bool blank_run(str text)
+{
+    for (size_t at = 0; at < text.len;) {
+        uint32_t cp = unicode_next(text.at, &at);
+        if (cp != 0x2581 && !(unicode_kind(cp) & UNICODE_SPACE)) return false;
+    }
+    return text.len > 0;
+}
+
+/* Gemma's runs of blanks are added tokens.  A file made from its tokenizer.json forgets that: it calls
+ * them normal and gives them all the score 0, which in a trained vocabulary one piece has at most. */
+static void runs_restore(struct reading *r)
+{
+    size_t found = 0;
+
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < r->pieces.count; i++) {
+            struct vocab_piece *piece = &r->pieces.at[i];
+            if (piece->type != PIECE_NORMAL || piece->score != 0) continue;
+            if (!utf8_valid(piece->text) || !blank_run(piece->text)) continue;
+            if (pass == 0)
+                found++;
+            else if (found > 1)
+                piece->type = PIECE_USER_DEFINED;
+        }
+    }
 }
 
 static int32_t token_id(const struct reading *r, const char *key)
@@ -189,9 +218,8 @@ static enum err read_all(struct reading *r)
     if (!scores && !str_eq(model, STR("gpt2")))
         return err_set(r->why, ERR_MODEL_UNUSABLE, "tokenizer.ggml.model \"%.*s\" is not supported",
                        (int)(model.len < 64 ? model.len : 64), model.at);
-    /* Pieces that a converter gave one score for all (runs of blanks) were merges of ascending rank in the
-     * tokenizer.json that it read. */
-    r->pieces.ties_by_id = true;
+    if (scores) runs_restore(r);
+    r->pieces.ties_by_id = true; /* pieces with one score for all were merges of ascending rank */
     r->pieces.prefix = flag(r, "tokenizer.ggml.add_space_prefix", true);
     e = scores ? vocab_spm_build(r->v, &r->pieces, &r->extras, r->why) : byte_level_build(r);
     if (e) return e;
