@@ -291,7 +291,8 @@ static const char *const tiny[][2] = { /* model, whose expected values */
     {"llama-linear-rope", "llama-linear-rope"}, {"mistral-swa", "mistral-swa"},
     {"qwen2", "qwen2"}, {"qwen2-sharded", "qwen2"}, {"qwen2-yarn", "qwen2-yarn"}, {"qwen3", "qwen3"},
     {"gemma1", "gemma1"}, {"gemma2", "gemma2"}, {"gemma3-text", "gemma3-text"},
-    {"gpt2", "gpt2"}, {"gpt2-bare-names", "gpt2"},
+    {"gpt2", "gpt2"}, {"gpt2-bare-names", "gpt2"}, {"gpt2-bin-zip", "gpt2"},
+    {"gpt2-bin-legacy", "gpt2"},
     {"phi3", "phi3"}, {"phi3-longrope", "phi3-longrope"}, {"phi2", "phi2"},
 };
 static const char *const trained[] = {

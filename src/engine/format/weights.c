@@ -211,6 +211,10 @@ static enum err read_set(struct weights *w, struct err_note *why)
     if (files_has(f, "model.safetensors.index.json")) {
         return read_index(w, "model.safetensors.index.json", safetensors_read, why);
     }
+    if (files_has(f, "pytorch_model.bin")) return read_file(w, "pytorch_model.bin", torch_read, why);
+    if (files_has(f, "pytorch_model.bin.index.json")) {
+        return read_index(w, "pytorch_model.bin.index.json", torch_read, why);
+    }
     return err_set(why, ERR_MODEL_UNUSABLE,
                    "%s: no weights: neither model.safetensors nor pytorch_model.bin (or an index of "
                    "either), nor one GGUF file to choose",
