@@ -108,7 +108,6 @@ static enum err open_sched(struct engine *e, struct err_note *why)
         .ends = ends,
         .ends_count = collect_ends(e, ends),
         .vocab = vocab_size(e->vocab),
-        .guard = files_guard,
     };
     e->ends_count = c.ends_count;
     memcpy(e->ends, ends, sizeof *ends * c.ends_count);

@@ -371,19 +371,6 @@ static void take_token(struct sched *s, struct seq *q)
         job_end(s, job, ERR_NONE, SCHED_LENGTH, NULL);
 }
 
-struct pass {
-    struct sched *s;
-    size_t count;
-    enum err e;
-    struct err_note why;
-};
-
-static void run_pass(void *ctx)
-{
-    struct pass *p = ctx;
-    p->e = model_forward(p->s->model, p->s->rows, p->count, &p->why);
-}
-
 static void fail_all(struct sched *s, enum err e, const struct err_note *why)
 {
     while (s->running_count > 0) job_end(s, s->running[0]->job, e, SCHED_STOP, why);
@@ -391,17 +378,13 @@ static void fail_all(struct sched *s, enum err e, const struct err_note *why)
 
 static void step(struct sched *s, size_t count)
 {
-    struct pass p = {.s = s, .count = count};
+    struct err_note why = {0};
 
-    enum err e = s->conf.guard(run_pass, &p);
+    enum err e = model_forward(s->model, s->rows, count, &why);
     if (e) {
-        err_set(&p.why, e, "a model file can no longer be read");
-        while (s->parked_count > 0) drop_oldest(s);
-        fail_all(s, ERR_LOCAL_FAILED, &p.why);
-        return;
-    }
-    if (p.e) {
-        fail_all(s, p.e == ERR_MEMORY ? ERR_MEMORY : ERR_LOCAL_FAILED, &p.why);
+        /* A file that can no longer be read fails what runs and what was kept alike. */
+        while (e == ERR_IO && s->parked_count > 0) drop_oldest(s);
+        fail_all(s, e == ERR_MEMORY ? ERR_MEMORY : ERR_LOCAL_FAILED, &why);
         return;
     }
     for (int i = 0; i < s->running_count; i++) s->running[i]->fed = kv_len(s->running[i]->kv);

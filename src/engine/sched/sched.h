@@ -54,8 +54,6 @@ struct sched_conf {
     const int32_t *ends; /* end tokens; copied */
     size_t ends_count;
     int vocab; /* ids at and above it are never sampled */
-    /* Runs a pass so that a model file which can no longer be read ends it with an error. */
-    enum err (*guard)(void (*work)(void *ctx), void *ctx);
 };
 
 enum err sched_new(struct sched **out, struct model *m, const struct sched_conf *c,
