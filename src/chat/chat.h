@@ -83,6 +83,9 @@ enum err turn_start(struct turn **out, struct chat *c, struct loop *l, const str
 void turn_cancel(struct turn *t);
 void turn_pause(struct turn *t, bool pause); /* the client does not read */
 
+/* Whether a turn of this session runs or waits.  Any thread. */
+bool chat_busy(struct chat *c, struct session_key k);
+
 /* ---- what is stored, with the running turn's message shown ---- */
 
 /* As shelf_read, plus the user message of a turn that is being generated, as the newest. */

@@ -55,6 +55,7 @@ struct backend *model_use_backend(const struct model_use *u);
 str model_use_name(const struct model_use *u);
 str model_use_version(const struct model_use *u);
 void model_use_end(struct model_use *u, enum err result, const struct usage *usage); /* counts it */
+void model_use_drop(struct model_use *u); /* nothing was asked of it: counts nothing */
 
 /* Counts by model, for metrics: generations by outcome, tokens by kind. */
 struct model_numbers {

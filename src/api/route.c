@@ -1,0 +1,103 @@
+#include "api/route.h"
+
+#include <stdio.h>
+
+#define V1_CHAT "Chat API v1"
+#define HEALTH "Health"
+
+/* clang-format off */
+const struct route routes[] = {
+    {"GET", "/", ROUTE_OPEN | ROUTE_HEAD_NEW | ROUTE_HIDDEN, docs_root, NULL, NULL, NULL, NULL},
+    {"GET", "/docs", ROUTE_OPEN | ROUTE_HEAD | ROUTE_HIDDEN, docs_page, NULL, NULL, NULL, NULL},
+    {"GET", "/redoc", ROUTE_OPEN | ROUTE_HEAD | ROUTE_HIDDEN, docs_page, NULL, NULL, NULL, NULL},
+    {"GET", "/openapi.json", ROUTE_OPEN | ROUTE_HEAD | ROUTE_HIDDEN, openapi_get, NULL, NULL, NULL, NULL},
+    {"GET", "/health", ROUTE_OPEN | ROUTE_HEAD_NEW, health_plain, HEALTH, "health",
+     "Whether the process is alive, and which model it speaks for", NULL},
+    {"GET", "/status", ROUTE_OPEN | ROUTE_HEAD_NEW, health_status, HEALTH, "status",
+     "Version and environment", NULL},
+    {"POST", "/api/v1/chat", ROUTE_SPENDS, chat_post, V1_CHAT, "chat",
+     "Answer one message of a session", "ChatResponse"},
+    {"GET", "/api/v1/chat/stream", ROUTE_SPENDS | ROUTE_QUERY_KEY, chat_stream_get, V1_CHAT, "chat_stream",
+     "The same as server-sent events", NULL},
+    {"GET", "/api/v1/chat/ws", ROUTE_SPENDS | ROUTE_QUERY_KEY | ROUTE_UPGRADE | ROUTE_HIDDEN, chat_ws_get,
+     NULL, NULL, NULL, NULL},
+    {"GET", "/api/v1/sessions", 0, sessions_list, V1_CHAT, "list_sessions",
+     "All sessions, oldest first", NULL},
+    {"GET", "/api/v1/sessions/{session_id}", 0, sessions_get, V1_CHAT, "get_session",
+     "A session with its messages", "ConversationHistory"},
+    {"DELETE", "/api/v1/sessions/{session_id}", ROUTE_SPENDS, sessions_delete, V1_CHAT, "delete_session",
+     "Forget a session", NULL},
+    {"GET", "/api/v1/model/info", 0, model_info, V1_CHAT, "model_info",
+     "The model of the moment and its defaults", "ModelInfo"},
+    {"GET", "/api/v1/health", ROUTE_OPEN, health_api, V1_CHAT, "api_health",
+     "Whether a model is ready", "HealthResponse"},
+    {"GET", "/api/v1/status", ROUTE_OPEN, health_api_status, V1_CHAT, "api_status",
+     "Version and time", NULL},
+    {"GET", "/api/v1/metrics", 0, metrics_get, V1_CHAT, "metrics",
+     "Counts for Prometheus, as text", NULL},
+    {"GET", "/metrics", ROUTE_METRICS | ROUTE_HIDDEN, metrics_get, NULL, NULL, NULL, NULL},
+};
+/* clang-format on */
+const size_t routes_count = sizeof routes / sizeof *routes;
+
+size_t route_index(const struct route *r)
+{
+    return r ? (size_t)(r - routes) : routes_count;
+}
+
+const char *route_path(const struct route *r, const struct conf *conf)
+{
+    return r->flags & ROUTE_METRICS ? conf->metrics_path : r->path;
+}
+
+static bool path_fits(const struct route *r, const struct conf *conf, str path, str *parameter)
+{
+    str want = str_of(route_path(r, conf));
+    size_t brace = str_find_char(want, '{');
+
+    if ((r->flags & ROUTE_METRICS) && !conf->enable_metrics) return false;
+    if (brace == STR_NPOS) return str_eq(path, want);
+    if (!str_starts(path, str_head(want, brace))) return false;
+    *parameter = str_tail(path, brace);
+    return parameter->len > 0 && str_find_char(*parameter, '/') == STR_NPOS;
+}
+
+static bool method_fits(const struct route *r, str method)
+{
+    return str_eq(method, str_of(r->method)) ||
+           ((r->flags & (ROUTE_HEAD | ROUTE_HEAD_NEW)) && str_eq(method, STR("HEAD")));
+}
+
+static bool known(const struct conf *conf, str path, bool upgrade)
+{
+    str unused;
+
+    for (size_t i = 0; i < routes_count; i++)
+        if ((!(routes[i].flags & ROUTE_UPGRADE) || upgrade) &&
+            path_fits(&routes[i], conf, path, &unused))
+            return true;
+    return false;
+}
+
+enum route_found route_find(const struct route **out, str *parameter, char allow[ROUTE_ALLOW_BYTES],
+                            const struct conf *conf, str method, str path, bool upgrade)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < routes_count; i++) {
+        const struct route *r = &routes[i];
+        if ((r->flags & ROUTE_UPGRADE) && !(upgrade && str_eq(method, STR("GET")))) continue;
+        if (!path_fits(r, conf, path, parameter)) continue;
+        if (method_fits(r, method)) {
+            *out = r;
+            return ROUTE_FOUND;
+        }
+        n += snprintf(allow + n, (size_t)(ROUTE_ALLOW_BYTES - n), "%s%s%s", n ? ", " : "",
+                      r->method, r->flags & ROUTE_HEAD ? ", HEAD" : "");
+    }
+    if (n) return ROUTE_METHOD;
+    if (path.len > 1 && str_ends(path, STR("/")) &&
+        known(conf, str_head(path, path.len - 1), upgrade))
+        return ROUTE_SLASH;
+    return ROUTE_NONE;
+}
