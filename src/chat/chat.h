@@ -1,5 +1,5 @@
-/* What a conversation is: turns in order, prompts, the model of the moment, what is stored.  It never
- * learns which route asked or which provider answered.
+/* What a conversation is: turns in order, prompts, the model of the moment, what is stored.  It
+ * never learns which route asked or which provider answered.
  *
  * One struct chat serves all loops.  A turn belongs to the loop that started it. */
 #ifndef SEMA_CHAT_CHAT_H
@@ -24,7 +24,7 @@ struct chat_conf {
     bool sampling_is_default; /* none of the three was set explicitly */
     bool show_reasoning;
     bool stream_rescue;
-    uint64_t max_messages;    /* MAX_MESSAGES_PER_SESSION, 0: unlimited */
+    uint64_t max_messages;     /* MAX_MESSAGES_PER_SESSION, 0: unlimited */
     uint64_t total_timeout_ms; /* a whole request; streams twice */
     uint64_t session_timeout_us;
     uint64_t owner_sessions_max;
@@ -40,23 +40,23 @@ void chat_free(struct chat *c); /* no turn is left */
 struct turn_ask {
     struct session_key key;
     str message;
-    str system_prompt;      /* the request's; empty: by prompt_type */
-    str prompt_type;        /* "", default, chat, code, creative */
-    double temperature;     /* NaN: the settings' */
-    int max_tokens;         /* -1: the settings' */
-    bool reasoning;         /* ask the reasoning model */
-    bool stream;            /* twice the time; pieces are wanted as they come */
+    str system_prompt;  /* the request's; empty: by prompt_type */
+    str prompt_type;    /* "", default, chat, code, creative */
+    double temperature; /* NaN: the settings' */
+    int max_tokens;     /* -1: the settings' */
+    bool reasoning;     /* ask the reasoning model */
+    bool stream;        /* twice the time; pieces are wanted as they come */
     const str *images;
     size_t images_count;
 };
 
 struct turn_result {
-    str message;       /* as section 5 of http-api.md gives it, outer white space removed */
-    str reasoning;     /* alone, stripped; .at NULL when the model gave none */
+    str message;   /* as section 5 of http-api.md gives it, outer white space removed */
+    str reasoning; /* alone, stripped; .at NULL when the model gave none */
     str model_name;
-    str finish_reason; /* "stop", "length", "content_filter"; .at NULL: unknown */
+    str finish_reason;   /* "stop", "length", "content_filter"; .at NULL: unknown */
     int64_t token_count; /* -1: only an estimate exists */
-    uint64_t at_us;        /* of completion */
+    uint64_t at_us;      /* of completion */
     uint64_t generation_us;
     const char *rescued_by; /* or NULL */
 };
@@ -68,18 +68,21 @@ struct turn_events {
     void (*started)(void *ctx);
     /* Text as a streaming client sees it: "[Reasoning: " and all.  NULL when not streaming. */
     void (*text)(void *ctx, str text);
-    /* Last, exactly one of the two: stored and durable; or failed.  `text_sent`: some text went out before. */
+    /* Last, exactly one of the two: stored and durable; or failed.  `text_sent`: some text went out
+     * before. */
     void (*done)(void *ctx, const struct turn_result *r);
     void (*failed)(void *ctx, enum err e, const struct err_note *why, bool text_sent);
 };
 
-/* message_id: 36 characters, the caller's.  ERR_SESSION_BUSY at once when 16 wait already; then no event
- * comes.  No event comes before it returned.  Copies what it is given. */
+/* message_id: 36 characters, the caller's.  ERR_SESSION_BUSY at once when 16 wait already,
+ * ERR_MEMORY; then no event comes.  No event comes before it returned.  Copies what it is given.
+ * The turn is the caller's until `done` or `failed` is called, or turn_cancel. */
 enum err turn_start(struct turn **out, struct chat *c, struct loop *l, const struct turn_ask *ask,
                     const char *message_id, struct turn_events to, struct err_note *why);
 
-/* The client is gone: upstream or engine stop, a partial answer that was sent is kept (finish_reason
- * "cancelled").  No event follows.  `why` ERR_SHUTTING_DOWN: the same, told as an error by the caller. */
+/* The client is gone, or told that the server shuts down: upstream or engine stop, a partial answer
+ * that was sent is kept (finish_reason "cancelled").  No event follows, and the turn is no longer
+ * the caller's. May be called from within `started` and `text`. */
 void turn_cancel(struct turn *t);
 void turn_pause(struct turn *t, bool pause); /* the client does not read */
 
@@ -93,15 +96,17 @@ enum err chat_session(struct chat *c, struct loop *l, struct session_key k, uint
                       uint64_t max, shelf_done_fn *done, void *ctx);
 enum err chat_sessions(struct chat *c, struct loop *l, str owner, uint64_t cursor, uint64_t max,
                        shelf_done_fn *done, void *ctx);
-/* A running turn goes on but is not stored. */
+/* A running turn goes on but is not stored; those that wait begin a new session. */
 enum err chat_forget(struct chat *c, struct loop *l, struct session_key k, shelf_done_fn *done,
                      void *ctx);
 
 /* ---- numbers, for metrics and health ---- */
 
 struct chat_numbers {
-    gauge turns; /* generating now */
-    counter fallbacks;
+    gauge turns;      /* generating now */
+    gauge unfinished; /* started and not over, those included whose client is gone and that are
+                         being stored: a stop waits until none is left */
+    counter fallbacks, rescues;
 };
 const struct chat_numbers *chat_numbers(const struct chat *c);
 

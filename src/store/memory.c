@@ -1,5 +1,6 @@
 /* Conversations in memory: gone with the process, for people who want that and for tests.  Sessions
- * stand in a hash table, in a list by age (creation order) and in one by use (least recent first). */
+ * stand in a hash table, in a list by age (creation order) and in one by use (least recent first).
+ */
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -201,8 +202,8 @@ static bool owned(const struct session *x, str owner, uint64_t cutoff_us)
     return !expired(x, cutoff_us) && (owner.at == NULL || str_eq(x->key.owner, owner));
 }
 
-static enum err memory_count(struct store *s, str owner, uint64_t cutoff_us, uint64_t max, uint64_t *out,
-                             struct err_note *why)
+static enum err memory_count(struct store *s, str owner, uint64_t cutoff_us, uint64_t max,
+                             uint64_t *out, struct err_note *why)
 {
     uint64_t n = 0;
 
@@ -257,17 +258,19 @@ static enum err memory_append(struct store *s, struct store_append *batch, size_
         batch[i].result = append_one(s, &batch[i]);
         refused += batch[i].result == ERR_STORE;
     }
-    return refused == count ? err_set(why, ERR_STORE, "out of memory for a conversation") : ERR_NONE;
+    return refused == count ? err_set(why, ERR_STORE, "out of memory for a conversation")
+                            : ERR_NONE;
 }
 
 static struct session_row row_of(const struct session *x)
 {
-    return (struct session_row){x->key, x->created_us, x->updated_us, x->count, x->model_name, x->born};
+    return (struct session_row){x->key,   x->created_us, x->updated_us,
+                                x->count, x->model_name, x->born};
 }
 
-static enum err memory_read(struct store *s, struct session_key k, uint64_t cutoff_us, uint64_t before,
-                            uint64_t max, session_fn *row, stored_fn *each, void *ctx,
-                            struct err_note *why)
+static enum err memory_read(struct store *s, struct session_key k, uint64_t cutoff_us,
+                            uint64_t before, uint64_t max, session_fn *row, stored_fn *each,
+                            void *ctx, struct err_note *why)
 {
     const struct session *x = *find(s, k);
     struct session_row r = {.key = k};
@@ -277,7 +280,8 @@ static enum err memory_read(struct store *s, struct session_key k, uint64_t cuto
     enum err e = row(ctx, &r);
 
     uint64_t end = before && before - 1 < x->count ? before - 1 : x->count;
-    for (uint64_t i = end > max ? end - max : 0; i < end && !e; i++) e = each(ctx, i, &x->messages[i]);
+    for (uint64_t i = end > max ? end - max : 0; i < end && !e; i++)
+        e = each(ctx, i, &x->messages[i]);
     return e;
 }
 
@@ -304,7 +308,8 @@ static enum err memory_list(struct store *s, str owner, uint64_t cutoff_us, uint
     return ERR_NONE;
 }
 
-static enum err memory_forget(struct store *s, struct session_key k, bool *was, struct err_note *why)
+static enum err memory_forget(struct store *s, struct session_key k, bool *was,
+                              struct err_note *why)
 {
     struct session **at = find(s, k);
 
@@ -315,8 +320,8 @@ static enum err memory_forget(struct store *s, struct session_key k, bool *was, 
 
 static enum err memory_sweep(struct store *s, uint64_t cutoff_us, uint64_t max,
                              bool (*busy)(void *ctx, struct session_key k),
-                             void (*each)(void *ctx, struct session_key k), void *ctx, uint64_t *gone,
-                             struct err_note *why)
+                             void (*each)(void *ctx, struct session_key k), void *ctx,
+                             uint64_t *gone, struct err_note *why)
 {
     struct link *l = s->by_use.next;
 

@@ -1,11 +1,11 @@
-/* The asynchronous side of a store: one thread that writes, and where the store allows it some that read,
- * so that no read waits behind a commit.  What waits for the writer is written together: one commit, one
- * disk sync for all.
+/* The asynchronous side of a store: one thread that writes, and where the store allows it some that
+ * read, so that no read waits behind a commit.  What waits for the writer is written together: one
+ * commit, one disk sync for all.
  *
  * A job belongs to its loop's call until it is queued, then to whoever moves its `state` on:
  *
  *   WAITING -> TAKEN     thread_claim   a store thread works on it
- *   WAITING -> DROPPED   on_late        not reached in STORE_WAIT_MS: told ERR_STORE, the thread frees it
+ *   WAITING -> DROPPED   on_late        not reached in STORE_WAIT_MS: ERR_STORE; the thread frees
  *   TAKEN   -> DROPPED   on_late        outcome unknown after STORE_COMMIT_MS: likewise
  *   TAKEN   -> ANSWERED  job_answer     posted to its loop, which frees it */
 #include <pthread.h>
@@ -58,7 +58,7 @@ struct reader {
 
 struct shelf {
     const struct store_ops *ops;
-    struct store *store; /* the writer's */
+    struct store *store;          /* the writer's */
     struct queue *writes, *reads; /* the same one where the store has no parallel readers */
     pthread_t writer;
     bool writing;
@@ -146,6 +146,28 @@ static enum err on_listed(void *ctx, const struct session_row *row)
     a->seen.rows = array;
     if (to == NULL || !row_copy(a, to, row)) return ERR_MEMORY;
     a->seen.rows_count++;
+    return ERR_NONE;
+}
+
+enum err shelf_answer_add(struct shelf_answer *seen, struct session_key k, const struct stored *m,
+                          uint64_t before, uint64_t max)
+{
+    struct answer *a = container_of(seen, struct answer, seen);
+    struct session_row row =
+        seen->row.born ? seen->row : (struct session_row){.created_us = m->at_us};
+    uint64_t seq = row.count;
+
+    row.count++;
+    if (row.updated_us < m->at_us) row.updated_us = m->at_us;
+    row.key = k;
+    if (row.born == 0) row.born = UINT64_MAX;
+    if (!row_copy(a, &seen->row, &row)) return ERR_MEMORY;
+    if (max == 0 || (before && before <= seq + 1)) return ERR_NONE;
+
+    enum err e = on_message(a, seq, m);
+    if (e || seen->count <= max) return e;
+    memmove(seen->messages, seen->messages + 1, --seen->count * sizeof *seen->messages);
+    seen->first_seq++;
     return ERR_NONE;
 }
 
@@ -249,8 +271,8 @@ static enum err read_put(struct shelf *s, struct loop *l, struct session_key k, 
     return job_put(s->reads, j);
 }
 
-enum err shelf_read(struct shelf *s, struct loop *l, struct session_key k, uint64_t before, uint64_t max,
-                    shelf_done_fn *done, void *ctx)
+enum err shelf_read(struct shelf *s, struct loop *l, struct session_key k, uint64_t before,
+                    uint64_t max, shelf_done_fn *done, void *ctx)
 {
     return read_put(s, l, k, before, max, false, done, ctx);
 }
@@ -274,10 +296,11 @@ enum err shelf_list(struct shelf *s, struct loop *l, str owner, uint64_t cursor,
     return job_put(s->reads, j);
 }
 
-enum err shelf_append(struct shelf *s, struct loop *l, const struct store_append *a, shelf_done_fn *done,
-                      void *ctx)
+enum err shelf_append(struct shelf *s, struct loop *l, const struct store_append *a,
+                      shelf_done_fn *done, void *ctx)
 {
-    size_t texts = a->count * sizeof *a->messages + a->key.owner.len + a->key.id.len + a->model_name.len;
+    size_t texts =
+        a->count * sizeof *a->messages + a->key.owner.len + a->key.id.len + a->model_name.len;
     for (size_t i = 0; i < a->count; i++)
         texts += a->messages[i].content.len + a->messages[i].metadata.len;
     struct job *j = job_new(JOB_APPEND, l, done, ctx, texts);
@@ -360,9 +383,10 @@ static enum err read_run(const struct shelf *s, struct store *store, struct job 
     struct answer *a = j->answer;
     uint64_t has = 0, cutoff = cutoff_us(s);
 
-    enum err e = s->ops->read(store, j->key, cutoff, j->before, j->max, on_row, on_message, a,
-                              &a->seen.why);
-    if (e || !j->for_turn || a->seen.row.born || s->owner_sessions_max == 0 || j->key.owner.len == 0)
+    enum err e =
+        s->ops->read(store, j->key, cutoff, j->before, j->max, on_row, on_message, a, &a->seen.why);
+    if (e || !j->for_turn || a->seen.row.born || s->owner_sessions_max == 0 ||
+        j->key.owner.len == 0)
         return e;
     e = s->ops->count(store, j->key.owner, cutoff, s->owner_sessions_max, &has, &a->seen.why);
     return !e && has >= s->owner_sessions_max ? ERR_SESSION_LIMIT : e;
@@ -395,7 +419,8 @@ static void sessions_add(struct shelf *s, int64_t n)
                           memory_order_relaxed);
 }
 
-/* Once when it begins to fail and once when it is well again: a full disk is not a line for each turn. */
+/* Once when it begins to fail and once when it is well again: a full disk is not a line for each
+ * turn. */
 static void say_failing(struct shelf *s, enum err e, const struct err_note *why)
 {
     bool failing = e == ERR_STORE;
@@ -403,7 +428,8 @@ static void say_failing(struct shelf *s, enum err e, const struct err_note *why)
     if (failing == s->failing) return;
     s->failing = failing;
     if (failing)
-        log_event(LEVEL_ERROR, "store", "session_store_failed", LOG_CSTR("error", err_text(why, e)));
+        log_event(LEVEL_ERROR, "store", "session_store_failed",
+                  LOG_CSTR("error", err_text(why, e)));
     else
         log_event(LEVEL_INFO, "store", "session_store_recovered");
 }
@@ -416,7 +442,8 @@ static void append_run(struct shelf *s, struct job **jobs, size_t count)
 
     for (size_t i = 0; i < count; i++) batch[i] = jobs[i]->append;
     /* The first has waited longest: its deadline is the batch's. */
-    enum err e = s->ops->append(s->store, batch, count, jobs[0]->entered_us + STORE_WAIT_MS * 1000, &why);
+    enum err e =
+        s->ops->append(s->store, batch, count, jobs[0]->entered_us + STORE_WAIT_MS * 1000, &why);
     say_failing(s, e, &why);
     for (size_t i = 0; i < count; i++) {
         created += batch[i].created;
@@ -440,7 +467,8 @@ static void forget_run(struct shelf *s, struct job *j)
 static void batch_run(struct shelf *s, struct job **jobs, size_t count)
 {
     for (size_t i = 0, n; i < count; i += n) {
-        for (n = 0; i + n < count && jobs[i + n]->kind == JOB_APPEND; n++) {}
+        for (n = 0; i + n < count && jobs[i + n]->kind == JOB_APPEND; n++) {
+        }
         if (n) {
             append_run(s, jobs + i, n);
             continue;
@@ -480,7 +508,8 @@ static void look_after(struct shelf *s)
     bool due = now - s->swept_us >= STORE_SWEEP_MS * 1000;
 
     if (surplus || (due && s->timeout_us)) {
-        enum err e = s->ops->sweep(s->store, cutoff_us(s), s->sessions_max, is_busy, on_gone, s, &gone, NULL);
+        enum err e = s->ops->sweep(s->store, cutoff_us(s), s->sessions_max, is_busy, on_gone, s,
+                                   &gone, NULL);
         sessions_add(s, -(int64_t)gone);
         if (e || gone == 0) s->swept_us = now;
     }
@@ -521,7 +550,8 @@ static const struct store_ops *kind_of(const struct shelf_conf *c, struct store_
     to->sync_full = c->sync_full;
     to->address = c->address;
     for (const struct store_ops *const *k = c->kinds; *k; k++) {
-        if (colon == STR_NPOS || !str_eq(str_head(c->address, colon), str_of((*k)->scheme))) continue;
+        if (colon == STR_NPOS || !str_eq(str_head(c->address, colon), str_of((*k)->scheme)))
+            continue;
         to->address = str_tail(c->address, colon + 1);
         return *k;
     }
@@ -554,7 +584,8 @@ static enum err threads_start(struct shelf *s, struct err_note *why)
         if (!r->running) return err_set(why, ERR_STORE, "cannot open the session store: no thread");
     }
     s->writing = thread_start(&s->writer, writer_main, s);
-    return s->writing ? ERR_NONE : err_set(why, ERR_STORE, "cannot open the session store: no thread");
+    return s->writing ? ERR_NONE
+                      : err_set(why, ERR_STORE, "cannot open the session store: no thread");
 }
 
 enum err shelf_open(struct shelf **out, const struct shelf_conf *c, struct err_note *why)
@@ -569,8 +600,9 @@ enum err shelf_open(struct shelf **out, const struct shelf_conf *c, struct err_n
     s->sessions_max = c->sessions_max;
     s->owner_sessions_max = c->owner_sessions_max;
     s->ops = kind_of(c, &conf);
-    enum err e = s->ops ? s->ops->open(&s->store, &conf, why)
-                        : err_set(why, ERR_STORE, "unknown session store \"%.*s\"", STR_ARG(c->address));
+    enum err e =
+        s->ops ? s->ops->open(&s->store, &conf, why)
+               : err_set(why, ERR_STORE, "unknown session store \"%.*s\"", STR_ARG(c->address));
     if (!e) e = s->ops->count(s->store, STR_NONE, cutoff_us(s), UINT64_MAX, &count, why);
     atomic_store(&s->sessions, count);
     if (!e) {

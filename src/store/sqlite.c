@@ -1,5 +1,5 @@
-/* Conversations in a SQLite file (WAL): the calls of store.h.  Opening is sqlite_open.c, giving back room
- * sqlite_room.c; the tables are described there and in sqlite.h. */
+/* Conversations in a SQLite file (WAL): the calls of store.h.  Opening is sqlite_open.c, giving
+ * back room sqlite_room.c; the tables are described there and in sqlite.h. */
 #include "store/sqlite.h"
 
 #include <stdlib.h>
@@ -10,8 +10,9 @@
 #include "conf/limits.h"
 
 enum {
-    LOG_PAGES_MAX = 1000,           /* 4 MB: then it is copied into the file */
-    LOG_KEPT_US = 20 * 1000 * 1000, /* how long erased text may stay in it; the contract says 60 s */
+    LOG_PAGES_MAX = 1000, /* 4 MB: then it is copied into the file */
+    LOG_KEPT_US =
+        20 * 1000 * 1000, /* how long erased text may stay in it; the contract says 60 s */
     LOG_EMPTY_WAIT_US = 100 * 1000, /* for readers of an older state, when it is emptied */
     LOG_AGAIN_US = 2 * 1000 * 1000, /* after a time when it could not be */
     SWEEP_SESSIONS_MAX = 256,       /* of one transaction */
@@ -73,7 +74,7 @@ enum err sqlite_begin(struct store *s, uint64_t until_us, struct err_note *why)
 {
     s->wait_until_us = until_us;
     return sqlite_step_done(sqlite_statement(s, SQL_BEGIN_WRITE)) == SQLITE_OK ? ERR_NONE
-                                                                                : sqlite_err(s, why);
+                                                                               : sqlite_err(s, why);
 }
 
 void sqlite_rollback(struct store *s)
@@ -102,8 +103,8 @@ static struct session_row row_of(sqlite3_stmt *q, struct session_key k)
 }
 
 /* Leaves the statement on its row, whose views live until it is reset; born 0: there is none. */
-static enum err find(struct store *s, struct session_key k, sqlite3_stmt **at, struct session_row *row,
-                     struct err_note *why)
+static enum err find(struct store *s, struct session_key k, sqlite3_stmt **at,
+                     struct session_row *row, struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, SQL_FIND);
 
@@ -119,8 +120,8 @@ static enum err find(struct store *s, struct session_key k, sqlite3_stmt **at, s
     return e;
 }
 
-static enum err messages(struct store *s, uint64_t session, uint64_t from, uint64_t end, stored_fn *each,
-                         void *ctx, struct err_note *why)
+static enum err messages(struct store *s, uint64_t session, uint64_t from, uint64_t end,
+                         stored_fn *each, void *ctx, struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, SQL_MESSAGES);
     enum err e = ERR_NONE;
@@ -148,9 +149,9 @@ static enum err messages(struct store *s, uint64_t session, uint64_t from, uint6
     return e;
 }
 
-static enum err sqlite_read(struct store *s, struct session_key k, uint64_t cutoff_us, uint64_t before,
-                            uint64_t max, session_fn *each_row, stored_fn *each, void *ctx,
-                            struct err_note *why)
+static enum err sqlite_read(struct store *s, struct session_key k, uint64_t cutoff_us,
+                            uint64_t before, uint64_t max, session_fn *each_row, stored_fn *each,
+                            void *ctx, struct err_note *why)
 {
     sqlite3_stmt *at = NULL;
     struct session_row row;
@@ -170,8 +171,9 @@ static enum err sqlite_read(struct store *s, struct session_key k, uint64_t cuto
     return e;
 }
 
-static enum err sqlite_list(struct store *s, str owner, uint64_t cutoff_us, uint64_t cursor, uint64_t max,
-                            session_fn *each, void *ctx, uint64_t *next, struct err_note *why)
+static enum err sqlite_list(struct store *s, str owner, uint64_t cutoff_us, uint64_t cursor,
+                            uint64_t max, session_fn *each, void *ctx, uint64_t *next,
+                            struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, owner.at ? SQL_LIST_OWNER : SQL_LIST);
     enum err e = ERR_NONE;
@@ -196,8 +198,8 @@ static enum err sqlite_list(struct store *s, str owner, uint64_t cutoff_us, uint
     return e;
 }
 
-static enum err sqlite_count(struct store *s, str owner, uint64_t cutoff_us, uint64_t max, uint64_t *out,
-                             struct err_note *why)
+static enum err sqlite_count(struct store *s, str owner, uint64_t cutoff_us, uint64_t max,
+                             uint64_t *out, struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, owner.at ? SQL_COUNT_OWNER : SQL_COUNT);
 
@@ -216,8 +218,9 @@ static enum err sqlite_count(struct store *s, str owner, uint64_t cutoff_us, uin
 
 static enum err erase(struct store *s, uint64_t session, struct err_note *why)
 {
-    sqlite3_stmt *size = sqlite_statement(s, SQL_SIZE_OF), *text = sqlite_statement(s, SQL_ERASE_ALL),
-                 *row = sqlite_statement(s, SQL_UNMAKE), *more = sqlite_statement(s, SQL_ERASED_MORE);
+    sqlite3_stmt *size = sqlite_statement(s, SQL_SIZE_OF),
+                 *text = sqlite_statement(s, SQL_ERASE_ALL), *row = sqlite_statement(s, SQL_UNMAKE),
+                 *more = sqlite_statement(s, SQL_ERASED_MORE);
     if (!size || !text || !row || !more) return sqlite_err(s, why);
 
     bind_u64(size, 1, session);
@@ -235,7 +238,8 @@ static enum err erase(struct store *s, uint64_t session, struct err_note *why)
     return ERR_NONE;
 }
 
-static enum err sqlite_forget(struct store *s, struct session_key k, bool *was, struct err_note *why)
+static enum err sqlite_forget(struct store *s, struct session_key k, bool *was,
+                              struct err_note *why)
 {
     sqlite3_stmt *at = NULL;
     struct session_row row = {.born = 0};
@@ -292,8 +296,8 @@ static enum err sweep_choose(struct store *s, uint64_t cutoff_us, uint64_t surpl
 
 static enum err sqlite_sweep(struct store *s, uint64_t cutoff_us, uint64_t max,
                              bool (*busy)(void *ctx, struct session_key k),
-                             void (*each)(void *ctx, struct session_key k), void *ctx, uint64_t *gone,
-                             struct err_note *why)
+                             void (*each)(void *ctx, struct session_key k), void *ctx,
+                             uint64_t *gone, struct err_note *why)
 {
     struct swept chosen[SWEEP_SESSIONS_MAX];
     struct arena arena;
@@ -305,8 +309,8 @@ static enum err sqlite_sweep(struct store *s, uint64_t cutoff_us, uint64_t max,
     arena_init(&arena, 0);
     if (max) e = sqlite_count(s, STR_NONE, 0, UINT64_MAX, &all, why);
     if (!e)
-        e = sweep_choose(s, cutoff_us, max && all > max ? all - max : 0, busy, ctx, &arena, chosen, &n,
-                         why);
+        e = sweep_choose(s, cutoff_us, max && all > max ? all - max : 0, busy, ctx, &arena, chosen,
+                         &n, why);
     for (size_t i = 0; i < n && !e; i++) e = erase(s, chosen[i].session, why);
     if (!e) e = sqlite_commit(s, why);
     if (e)
@@ -386,8 +390,8 @@ static enum err append_one(struct store *s, struct store_append *a, struct err_n
     if ((row.born && row.updated_us >= cutoff_us) || a->seq != 0) return ERR_CONFLICT;
     if (a->owner_sessions_max) {
         uint64_t has = 0;
-        e = sqlite_count(s, a->key.owner.at ? a->key.owner : STR(""), cutoff_us, a->owner_sessions_max,
-                         &has, why);
+        e = sqlite_count(s, a->key.owner.at ? a->key.owner : STR(""), cutoff_us,
+                         a->owner_sessions_max, &has, why);
         if (e) return e;
         if (has >= a->owner_sessions_max) return ERR_SESSION_LIMIT;
     }
@@ -398,8 +402,8 @@ static enum err append_one(struct store *s, struct store_append *a, struct err_n
 }
 
 /* One transaction: all that can be, or ERR_STORE and nothing. */
-static enum err append_all(struct store *s, struct store_append *batch, size_t count, uint64_t until_us,
-                           struct err_note *why)
+static enum err append_all(struct store *s, struct store_append *batch, size_t count,
+                           uint64_t until_us, struct err_note *why)
 {
     enum err e = sqlite_begin(s, until_us, why);
 
@@ -422,7 +426,8 @@ static enum err sqlite_append(struct store *s, struct store_append *batch, size_
     enum err e = append_all(s, batch, count, until_us, why);
 
     if (!e || count == 1) return e;
-    /* One of them may be what does not fit, or meet the damaged page: the others must not suffer. */
+    /* One of them may be what does not fit, or meet the damaged page: the others must not suffer.
+     */
     for (size_t i = 0; i < count; i++) {
         batch[i].result = ERR_STORE;
         if (clock_mono_us() < until_us && !append_all(s, &batch[i], 1, until_us, why)) e = ERR_NONE;

@@ -1,5 +1,5 @@
-/* Opening a conversation file: made when missing, looked at before it is touched, refused in one line.
- * A file that is refused is left as it was. */
+/* Opening a conversation file: made when missing, looked at before it is touched, refused in one
+ * line. A file that is refused is left as it was. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -98,8 +98,8 @@ static uint32_t be32(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* The first 100 bytes say what a file is (sqlite.org/fileformat2.html 1.3); looked at without SQLite,
- * which would begin by repairing. */
+/* The first 100 bytes say what a file is (sqlite.org/fileformat2.html 1.3); looked at without
+ * SQLite, which would begin by repairing. */
 static enum err file_look(const char *path, struct err_note *why)
 {
     struct stat st;
@@ -127,7 +127,8 @@ static enum err file_look(const char *path, struct err_note *why)
             wrong = "file is not a database";
         else if (be32(head + 68) != 0 && be32(head + 68) != SQLITE_APPLICATION_ID)
             wrong = "it is another program's database";
-        else if (be32(head + 68) == SQLITE_APPLICATION_ID && be32(head + 60) > SQLITE_SCHEMA_VERSION)
+        else if (be32(head + 68) == SQLITE_APPLICATION_ID &&
+                 be32(head + 60) > SQLITE_SCHEMA_VERSION)
             wrong = "it was written by a newer version of Sema";
     }
     close(fd);
@@ -159,8 +160,8 @@ static bool number_of(struct store *s, const char *sql, int64_t *out)
 {
     sqlite3_stmt *q = NULL;
 
-    bool ok = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK &&
-              sqlite3_step(q) == SQLITE_ROW;
+    bool ok =
+        sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW;
     if (ok) *out = sqlite3_column_int64(q, 0);
     sqlite3_finalize(q);
     return ok;
@@ -188,15 +189,15 @@ static enum err contents_check(struct store *s, int64_t *version, struct err_not
 {
     int64_t id, tables;
 
-    if (!number_of(s, "PRAGMA application_id", &id) || !number_of(s, "PRAGMA user_version", version) ||
+    if (!number_of(s, "PRAGMA application_id", &id) ||
+        !number_of(s, "PRAGMA user_version", version) ||
         !number_of(s, "SELECT count(*) FROM sqlite_schema", &tables))
         return refuse_sqlite(why, s);
     if (id != SQLITE_APPLICATION_ID && (id != 0 || *version != 0 || tables != 0))
         return refuse(why, s->path, "it is another program's database");
     if (*version > SQLITE_SCHEMA_VERSION)
         return refuse(why, s->path, "it was written by a newer version of Sema");
-    if (sqlite3_db_readonly(s->db, "main") == 1)
-        return refuse(why, s->path, "it can only be read");
+    if (sqlite3_db_readonly(s->db, "main") == 1) return refuse(why, s->path, "it can only be read");
     return pages_check(s, why);
 }
 
@@ -217,7 +218,8 @@ static enum err connect(struct store **out, const char *path, struct err_note *w
         return refuse(why, path, "out of memory");
     }
     s->wait_until_us = clock_mono_us() + STORE_WAIT_MS * 1000;
-    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
         enum err e = s->db ? refuse_sqlite(why, s) : refuse(why, path, "out of memory");
         sqlite_open_close(s);
         return e;
@@ -234,7 +236,8 @@ enum err sqlite_open_writer(struct store **out, const struct store_conf *c, stru
     struct store *s = NULL;
     int64_t version = 0;
 
-    if (path == NULL) return err_set(why, ERR_STORE, "cannot open the session store: out of memory");
+    if (path == NULL)
+        return err_set(why, ERR_STORE, "cannot open the session store: out of memory");
     enum err e = c->address.len ? file_look(path, why) : refuse(why, "", "no path is given");
     if (!e) e = connect(&s, path, why);
     free(path);
@@ -249,9 +252,10 @@ enum err sqlite_open_writer(struct store **out, const struct store_conf *c, stru
 
     e = contents_check(s, &version, why);
     /* The log is emptied by `tend`, after the answers of a batch are out, never inside a commit. */
-    if (!e && (!run(s, "PRAGMA journal_mode = WAL") || !run(s, "PRAGMA wal_autocheckpoint = 0") ||
-               !run(s, c->sync_full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") ||
-               !run(s, "PRAGMA secure_delete = ON") || !run(s, "PRAGMA temp_store = MEMORY")))
+    if (!e &&
+        (!run(s, "PRAGMA journal_mode = WAL") || !run(s, "PRAGMA wal_autocheckpoint = 0") ||
+         !run(s, c->sync_full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") ||
+         !run(s, "PRAGMA secure_delete = ON") || !run(s, "PRAGMA temp_store = MEMORY")))
         e = refuse_sqlite(why, s);
     sqlite3_wal_hook(s->db, on_commit, s);
     if (!e && version == 0 && !run(s, schema)) {

@@ -1,8 +1,9 @@
-/* Room that erased text took, given back.  Rows of `message` may only be deleted where no live row gets
- * moved by it (sqlite.h says why).  So the table is worked on like a log: live rows at its old end are
- * appended anew at the young one and erased in place; the old end, erased rows only, is then cut off.
- * SQLite repacks at most the page beside a deleted one and that one's neighbour; MARGIN_BYTES of erased
- * rows are left standing between the cut and the first row that was not looked at. */
+/* Room that erased text took, given back.  Rows of `message` may only be deleted where no live row
+ * gets moved by it (sqlite.h says why).  So the table is worked on like a log: live rows at its old
+ * end are appended anew at the young one and erased in place; the old end, erased rows only, is
+ * then cut off. SQLite repacks at most the page beside a deleted one and that one's neighbour;
+ * MARGIN_BYTES of erased rows are left standing between the cut and the first row that was not
+ * looked at. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,10 +13,11 @@
 
 enum {
     PAGE_BYTES = 4096,
-    PAGE_TEXT_BYTES_MIN = 489, /* of a row on its page when it continues elsewhere (fileformat2 1.6) */
+    PAGE_TEXT_BYTES_MIN =
+        489, /* of a row on its page when it continues elsewhere (fileformat2 1.6) */
     MARGIN_BYTES = 8 * PAGE_BYTES,
-    ROWS_MAX = 1024,               /* of one transaction */
-    MOVED_BYTES_MAX = 1024 * 1024, /* likewise */
+    ROWS_MAX = 1024,                    /* of one transaction */
+    MOVED_BYTES_MAX = 1024 * 1024,      /* likewise */
     ERASED_BYTES_MIN = 4 * 1024 * 1024, /* less is not worth it */
     WAIT_US = 50 * 1000,
 };
@@ -30,7 +32,8 @@ static bool is_due(struct store *s)
 {
     if (s->erased_bytes < ERASED_BYTES_MIN) return false;
 
-    sqlite3_stmt *pages = sqlite_statement(s, SQL_PAGES), *unused = sqlite_statement(s, SQL_PAGES_FREE);
+    sqlite3_stmt *pages = sqlite_statement(s, SQL_PAGES),
+                 *unused = sqlite_statement(s, SQL_PAGES_FREE);
     int64_t used = 0;
     if (pages && sqlite3_step(pages) == SQLITE_ROW) used = sqlite3_column_int64(pages, 0);
     if (unused && sqlite3_step(unused) == SQLITE_ROW) used -= sqlite3_column_int64(unused, 0);
@@ -106,7 +109,8 @@ static size_t cut_before(const struct old_row *rows, size_t count)
 
 static bool reclaim(struct store *s, struct arena *arena, struct old_row *rows)
 {
-    sqlite3_stmt *drop = sqlite_statement(s, SQL_DROP_BEFORE), *more = sqlite_statement(s, SQL_ERASED_MORE);
+    sqlite3_stmt *drop = sqlite_statement(s, SQL_DROP_BEFORE),
+                 *more = sqlite_statement(s, SQL_ERASED_MORE);
     int64_t change = 0;
     size_t count = 0;
 
@@ -118,7 +122,8 @@ static bool reclaim(struct store *s, struct arena *arena, struct old_row *rows)
     }
     size_t cut = cut_before(rows, count);
     if (cut == 0) return false;
-    for (size_t i = 0; i < cut; i++) change -= (int64_t)(rows[i].content.len + rows[i].metadata.len);
+    for (size_t i = 0; i < cut; i++)
+        change -= (int64_t)(rows[i].content.len + rows[i].metadata.len);
     sqlite3_bind_int64(drop, 1, rows[cut].n);
     sqlite3_bind_int64(more, 1, change);
     return sqlite_step_done(drop) == SQLITE_OK && sqlite_step_done(more) == SQLITE_OK;

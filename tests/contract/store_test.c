@@ -92,19 +92,25 @@ static struct seen look(struct session_key k, uint64_t cutoff_us, uint64_t befor
 static void check_list(const char *owner, uint64_t cutoff_us, const char *want)
 {
     struct seen s = {.text = ""};
-    check_int(ops->list(store, str_of(owner), cutoff_us, 0, 100, on_listed, &s, &s.next, NULL), ERR_NONE);
+    check_int(ops->list(store, str_of(owner), cutoff_us, 0, 100, on_listed, &s, &s.next, NULL),
+              ERR_NONE);
     check_str(str_of(s.text), str_of(want));
     check_int(s.next, 0);
 }
 
 /* One turn: question q, answer a. */
-static enum err turn(struct session_key k, uint64_t born, uint64_t seq, const char *q, const char *a,
-                     uint64_t now_us)
+static enum err turn(struct session_key k, uint64_t born, uint64_t seq, const char *q,
+                     const char *a, uint64_t now_us)
 {
     struct stored m[] = {{STORED_USER, str_of(q), now_us, STR("{}")},
                          {STORED_ASSISTANT, str_of(a), now_us, STR("{\"x\":1}")}};
-    struct store_append ap = {.key = k, .born = born, .seq = seq, .messages = m, .count = 2,
-                              .model_name = STR("m"), .now_us = now_us};
+    struct store_append ap = {.key = k,
+                              .born = born,
+                              .seq = seq,
+                              .messages = m,
+                              .count = 2,
+                              .model_name = STR("m"),
+                              .now_us = now_us};
     ops->append(store, &ap, 1, soon(), NULL);
     return ap.result;
 }
@@ -135,9 +141,14 @@ static void test_windows(void **state)
         uint64_t before, max;
         const char *want;
     } cases[] = {
-        {0, 0, ""},           {0, 1, "5a:a3 "},      {0, 3, "3a:a2 4u:q3 5a:a3 "},
-        {3, 1, "1a:a1 "},     {3, 9, "0u:q1 1a:a1 "}, {1, 9, ""},
-        {99, 2, "4u:q3 5a:a3 "}, {4, 2, "1a:a1 2u:q2 "},
+        {0, 0, ""},
+        {0, 1, "5a:a3 "},
+        {0, 3, "3a:a2 4u:q3 5a:a3 "},
+        {3, 1, "1a:a1 "},
+        {3, 9, "0u:q1 1a:a1 "},
+        {1, 9, ""},
+        {99, 2, "4u:q3 5a:a3 "},
+        {4, 2, "1a:a1 2u:q2 "},
     };
     struct session_key k = key("", "s");
     turn(k, 0, 0, "q1", "a1", 1);
@@ -172,12 +183,16 @@ static void test_bytes(void **state)
     static const struct {
         str content, metadata;
     } cases[] = {
-        {STR(""), STR("{}")}, {STR("a\0b"), STR("{\"n\":1.10}")}, {STR("\xf0\x9f\x98\x80"), STR("{}")},
+        {STR(""), STR("{}")},
+        {STR("a\0b"), STR("{\"n\":1.10}")},
+        {STR("\xf0\x9f\x98\x80"), STR("{}")},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct stored m = {STORED_USER, cases[i].content, 7, cases[i].metadata};
         struct store_append ap = {.key = {STR(""), str_span("0123456789" + i, 1)},
-                                  .messages = &m, .count = 1, .now_us = 7};
+                                  .messages = &m,
+                                  .count = 1,
+                                  .now_us = 7};
         check_int(ops->append(store, &ap, 1, soon(), NULL), ERR_NONE);
         struct seen s = look(ap.key, 0, 0, 9);
         char want[64];
@@ -200,7 +215,8 @@ static void test_conflicts(void **state)
     check_int(look(key("", "t"), 0, 0, 9).row.born, 0);
 }
 
-/* A forgotten session is another one when it comes again; a turn of its former life cannot revive it. */
+/* A forgotten session is another one when it comes again; a turn of its former life cannot revive
+ * it. */
 static void test_forget(void **state)
 {
     struct session_key k = key("o", "s");
@@ -264,10 +280,12 @@ static void test_list(void **state)
         const char *owner;
         uint64_t cutoff_us, max;
         int want;
-    } counts[] = {{NULL, 0, 99, 4}, {NULL, 0, 3, 3}, {"x", 0, 99, 2}, {"x", 31, 99, 1}, {"q", 0, 9, 0}};
+    } counts[] = {
+        {NULL, 0, 99, 4}, {NULL, 0, 3, 3}, {"x", 0, 99, 2}, {"x", 31, 99, 1}, {"q", 0, 9, 0}};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         uint64_t n = 99;
-        check_int(ops->count(store, str_of(counts[i].owner), counts[i].cutoff_us, counts[i].max, &n, NULL),
+        check_int(ops->count(store, str_of(counts[i].owner), counts[i].cutoff_us, counts[i].max, &n,
+                             NULL),
                   ERR_NONE);
         check_int(n, counts[i].want);
     }
@@ -284,7 +302,8 @@ static void test_expiry(void **state)
     check_list(NULL, 101, "");
 
     struct stored m = {STORED_USER, STR("new"), 300, STR("{}")};
-    struct store_append ap = {.key = k, .messages = &m, .count = 1, .now_us = 300, .timeout_us = 200};
+    struct store_append ap = {
+        .key = k, .messages = &m, .count = 1, .now_us = 300, .timeout_us = 200};
     ops->append(store, &ap, 1, soon(), NULL);
     check_int(ap.result, ERR_CONFLICT); /* idle for exactly as long: still there */
     ap.timeout_us = 199;
@@ -301,8 +320,9 @@ static void test_owner_limit(void **state)
     static const struct {
         const char *owner, *id;
         enum err want;
-    } cases[] = {{"x", "1", ERR_NONE}, {"y", "1", ERR_NONE}, {"x", "2", ERR_NONE},
-                 {"x", "3", ERR_SESSION_LIMIT}, {"y", "2", ERR_NONE}, {"y", "3", ERR_SESSION_LIMIT}};
+    } cases[] = {{"x", "1", ERR_NONE}, {"y", "1", ERR_NONE},
+                 {"x", "2", ERR_NONE}, {"x", "3", ERR_SESSION_LIMIT},
+                 {"y", "2", ERR_NONE}, {"y", "3", ERR_SESSION_LIMIT}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ap.key = key(cases[i].owner, cases[i].id);
         ops->append(store, &ap, 1, soon(), NULL);
@@ -379,10 +399,12 @@ int main(void)
         const char *name;
         CMUnitTestFunction run;
     } promises[] = {
-        {"turns", test_turns},         {"windows", test_windows}, {"keys", test_keys},
-        {"bytes", test_bytes},         {"conflicts", test_conflicts}, {"forget", test_forget},
-        {"batch", test_batch},         {"list", test_list},       {"expiry", test_expiry},
-        {"owner_limit", test_owner_limit}, {"sweep", test_sweep}, {"stop", test_stop},
+        {"turns", test_turns},         {"windows", test_windows},
+        {"keys", test_keys},           {"bytes", test_bytes},
+        {"conflicts", test_conflicts}, {"forget", test_forget},
+        {"batch", test_batch},         {"list", test_list},
+        {"expiry", test_expiry},       {"owner_limit", test_owner_limit},
+        {"sweep", test_sweep},         {"stop", test_stop},
     };
     enum { PROMISES = sizeof promises / sizeof *promises, KINDS = sizeof kinds / sizeof *kinds };
     static struct CMUnitTest tests[PROMISES * KINDS];
