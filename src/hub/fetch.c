@@ -6,7 +6,11 @@
 #include <strings.h>
 #include <unistd.h>
 
+/* libcurl is loaded at the first download and not before: with all that it brings it would double
+ * the resident memory of a server that never downloads anything (docs/decisions/0004). */
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <dlfcn.h>
 
 enum {
     CONNECT_S = 15,
@@ -34,18 +38,48 @@ struct reading {
     enum err e;
 };
 
+#define CURL_FUNCTIONS(X)                                                                          \
+    X(global_init)                                                                                 \
+    X(easy_init)                                                                                   \
+    X(easy_cleanup)                                                                                \
+    X(easy_reset)                                                                                  \
+    X(easy_setopt)                                                                                 \
+    X(easy_perform)                                                                                \
+    X(easy_getinfo)                                                                                \
+    X(easy_strerror)                                                                               \
+    X(slist_append)                                                                                \
+    X(slist_free_all)
+
+static struct {
+#define X(name) __typeof__(curl_##name) *name;
+    CURL_FUNCTIONS(X)
+#undef X
+    bool ready;
+} lib;
+
 static void curl_ready(void)
 {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    void *so = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+
+    if (so == NULL) return;
+    lib.ready = true;
+#define X(name)                                                                                    \
+    *(void **)&lib.name = dlsym(so, "curl_" #name);                                                \
+    lib.ready = lib.ready && lib.name;
+    CURL_FUNCTIONS(X)
+#undef X
+    if (lib.ready) lib.ready = lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
 enum err fetch_new(struct fetch **out, const struct fetch_conf *c, struct err_note *why)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, curl_ready);
+    if (!lib.ready)
+        return err_set(why, ERR_UNSUPPORTED, "downloads need libcurl (the package libcurl4)");
 
     struct fetch *f = calloc(1, sizeof *f);
-    if (f) f->curl = curl_easy_init();
+    if (f) f->curl = lib.easy_init();
     if (f == NULL || f->curl == NULL) {
         free(f);
         return err_set(why, ERR_MEMORY, "out of memory for a download");
@@ -63,7 +97,7 @@ enum err fetch_new(struct fetch **out, const struct fetch_conf *c, struct err_no
 void fetch_free(struct fetch *f)
 {
     if (f == NULL) return;
-    curl_easy_cleanup(f->curl);
+    lib.easy_cleanup(f->curl);
     if (f->bearer) explicit_bzero(f->bearer, strlen(f->bearer));
     free(f->bearer);
     free(f);
@@ -162,7 +196,7 @@ static size_t on_body(char *at, size_t one, size_t count, void *ctx)
     struct reading *r = ctx;
     size_t n = one * count;
 
-    curl_easy_getinfo(r->f->curl, CURLINFO_RESPONSE_CODE, &r->head->status);
+    lib.easy_getinfo(r->f->curl, CURLINFO_RESPONSE_CODE, &r->head->status);
     if (r->head->status / 100 != 2) return n; /* an error's text is of no use */
     if (r->file) {
         r->e = to_file(r, at, n);
@@ -192,7 +226,7 @@ static enum err classify(CURLcode rc, struct reading *r, const char *url, struct
     if (r->e) return err_set(why, r->e, "%.*s sent more than it announced", STR_ARG(host));
     if (rc == CURLE_ABORTED_BY_CALLBACK) return err_set(why, ERR_CANCELLED, "cancelled");
     enum err e = rc == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_NETWORK;
-    return err_set(why, e, "cannot reach %.*s: %s", STR_ARG(host), curl_easy_strerror(rc));
+    return err_set(why, e, "cannot reach %.*s: %s", STR_ARG(host), lib.easy_strerror(rc));
 }
 
 static enum err once(struct fetch *f, const char *url, struct reading *r, bool head_only,
@@ -202,31 +236,31 @@ static enum err once(struct fetch *f, const char *url, struct reading *r, bool h
     CURL *c = f->curl;
     char range[32];
 
-    curl_easy_reset(c);
-    if (f->bearer && is_endpoint(f, url)) fields = curl_slist_append(fields, f->bearer);
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, fields);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "sema");
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)STALLED_S);
-    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
-    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c, CURLOPT_XFERINFODATA, r);
-    if (head_only) curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+    lib.easy_reset(c);
+    if (f->bearer && is_endpoint(f, url)) fields = lib.slist_append(fields, f->bearer);
+    lib.easy_setopt(c, CURLOPT_URL, url);
+    lib.easy_setopt(c, CURLOPT_HTTPHEADER, fields);
+    lib.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    lib.easy_setopt(c, CURLOPT_USERAGENT, "sema");
+    lib.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    lib.easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+    lib.easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    lib.easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)STALLED_S);
+    lib.easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    lib.easy_setopt(c, CURLOPT_HEADERDATA, r);
+    lib.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    lib.easy_setopt(c, CURLOPT_WRITEDATA, r);
+    lib.easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    lib.easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    lib.easy_setopt(c, CURLOPT_XFERINFODATA, r);
+    if (head_only) lib.easy_setopt(c, CURLOPT_NOBODY, 1L);
     if (r->file && r->file->from > 0) {
         snprintf(range, sizeof range, "%lld-", (long long)r->file->from);
-        curl_easy_setopt(c, CURLOPT_RANGE, range);
+        lib.easy_setopt(c, CURLOPT_RANGE, range);
     }
-    CURLcode rc = curl_easy_perform(c);
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &r->head->status);
-    curl_slist_free_all(fields);
+    CURLcode rc = lib.easy_perform(c);
+    lib.easy_getinfo(c, CURLINFO_RESPONSE_CODE, &r->head->status);
+    lib.slist_free_all(fields);
     return rc == CURLE_OK ? ERR_NONE : classify(rc, r, url, why);
 }
 
