@@ -81,6 +81,7 @@ static bool answer_line(str line, long number, tool_answer *answer, void *ctx, s
     enum err e = json_read(&doc, line, LINE_DEPTH_MAX, JSON_PLAIN, &fault);
     yyjson_val *in = e ? NULL : yyjson_doc_get_root(doc);
     bool good = yyjson_is_obj(in);
+    o.js_escapes = true; /* what some readers take for the end of a line */
     json_object(&o);
     if (good) {
         answer(ctx, in, &o);
