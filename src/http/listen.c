@@ -64,8 +64,8 @@ static int listen_on(struct http_listen *l, const struct addrinfo *a)
 
     if (fd < 0) return errno;
     memcpy(&address, a->ai_addr, a->ai_addrlen);
-    if (a->ai_family ==
-        AF_INET6) /* where port 0 was asked for, all addresses share the first one's */
+    /* Where port 0 was asked for, all addresses share the first one's. */
+    if (a->ai_family == AF_INET6)
         ((struct sockaddr_in6 *)&address)->sin6_port = htons((uint16_t)l->port);
     else
         ((struct sockaddr_in *)&address)->sin_port = htons((uint16_t)l->port);

@@ -78,7 +78,7 @@ static void queue(struct http_conn *c, const str *parts, int count)
         write_next(c);
         c->taken_ms = 0;
         output_moves(c);
-        conn_alarm(c, c->server->times.stalled_ms / 8);
+        conn_ring_by(c, loop_now_ms(c->server->loop) + c->server->times.stalled_ms / 8);
     }
 }
 

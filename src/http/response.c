@@ -177,7 +177,7 @@ void response_send(struct request *r, int status, const char *type, str body)
     output_end(c, c->headless ? STR_NONE : body, STR_NONE);
     tell(c, 0, false);
     response_done(c, false);
-    conn_answered(c);
+    exchange_answered(c);
 }
 
 void response_stream(struct request *r, int status, const char *type)
@@ -225,7 +225,7 @@ void response_end(struct request *r)
         output_end(c, STR("0\r\n\r\n"), STR_NONE);
     }
     response_done(c, false);
-    conn_answered(c);
+    exchange_answered(c);
 }
 
 void response_abort(struct request *r)
@@ -238,7 +238,7 @@ void response_abort(struct request *r)
      * apart. */
     c->reset = !c->chunked;
     response_done(c, false);
-    conn_answered(c);
+    exchange_answered(c);
 }
 
 bool response_begun(const struct request *r)
@@ -265,7 +265,7 @@ void response_refuse(struct http_conn *c, int status)
     add_status(c, b, status);
     rand_uuid(id);
     add_field(b, STR("X-Request-ID"), str_of(id));
-    if (status == 408) add_process_time(b, clock_mono_us() - c->request.started_us);
+    if (status != 400) add_process_time(b, clock_mono_us() - c->request.started_us);
     if (status == 503) add_field(b, STR("Retry-After"), STR("1"));
     add_field(b, STR("Content-Type"), type);
     add_length(b, body.len);

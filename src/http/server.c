@@ -30,6 +30,7 @@ void server_due(struct http_conn *c)
     c->due_next = NULL;
     *s->due_end = c;
     s->due_end = &c->due_next;
+    s->due_count++;
     wake(s);
 }
 
@@ -40,20 +41,17 @@ static struct http_conn *pop_due(struct http_server *s)
     s->due = c->due_next;
     if (s->due == NULL) s->due_end = &s->due;
     c->due = false;
+    s->due_count--;
     return c;
 }
 
 static void on_turn(uv_idle_t *turn)
 {
     struct http_server *s = turn->data;
-    struct http_conn **end = s->due_end; /* what is added meanwhile has the next turn */
+    size_t n = s->due_count; /* what is added meanwhile has the next turn */
 
     uv_idle_stop(turn);
-    while (s->due && end != &s->due) {
-        bool last = &s->due->due_next == end;
-        conn_turn(pop_due(s));
-        if (last) break;
-    }
+    for (; n > 0 && s->due; n--) conn_turn(pop_due(s));
     if (s->due) wake(s);
     if (s->draining && s->count == 0 && !s->drained_told) {
         s->drained_told = true;
@@ -79,7 +77,7 @@ static void on_accept_again(struct timer *t)
 }
 
 /* The connections that wait stay in the kernel's queue.  Polling is stopped, or it would ring all
- * the time. */
+ * the time.  `reason` is for the log; NULL for none. */
 static void accept_pause(struct http_server *s, const char *reason)
 {
     enum { TOLD_EVERY_MS = 10 * 1000 };
@@ -88,6 +86,7 @@ static void accept_pause(struct http_server *s, const char *reason)
     for (int i = 0; i < s->polls; i++) uv_poll_stop(&s->poll[i]);
     s->accepting = false;
     timer_set(&s->accept_again, s->loop, s->times.accept_retry_ms, on_accept_again);
+    if (reason == NULL) return;
     if (s->told_ms == 0 || now - s->told_ms > TOLD_EVERY_MS) {
         s->told_ms = now;
         log_event(LEVEL_WARNING, "http", "accept_paused", LOG_CSTR("reason", reason),
@@ -135,8 +134,10 @@ static bool accept_one(struct http_server *s, int fd)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case EINVAL: /* another loop has begun to drain */
         if (s->accepting) accept_pause(s, strerror(errno));
+        return false;
+    case EINVAL: /* no longer listening: another loop has begun to drain, and ours will */
+        if (s->accepting) accept_pause(s, NULL);
         return false;
     default: return true; /* that one connection failed meanwhile (accept(2)) */
     }
@@ -165,6 +166,7 @@ void server_forget(struct http_conn *c)
         *at = c->due_next;
         if (*at == NULL) s->due_end = at;
         c->due = false;
+        s->due_count--;
     }
     *c->at = c->newer;
     if (c->newer) c->newer->at = c->at;

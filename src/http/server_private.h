@@ -1,5 +1,6 @@
 /* What the files of the serving side share: server.c (life, accepting), listen.c (the socket),
- * conn.c (reading, states, deadlines), output.c (writing), response.c, websocket.c.
+ * conn.c (reading, deadlines, the end), exchange.c (bytes to requests, states),
+ * output.c (writing), response.c, websocket.c.
  *
  * A connection:
  *
@@ -64,6 +65,7 @@ struct http_server {
     struct http_conn *conns; /* all of them */
     size_t count;
     struct http_conn *due, **due_end;
+    size_t due_count;
 
     bool draining, drained_told, freeing;
     void (*drained)(void *ctx);
@@ -129,8 +131,7 @@ struct http_conn {
     bool shut : 1;   /* our end is closed */
     bool reset : 1;  /* and that the answer is cut off has to be seen */
 
-    struct buf in; /* came and is not used yet: the start of a head, or requests that wait for their
-                      turn */
+    struct buf in; /* not used yet: the start of a head, or requests that wait for their turn */
     struct buf body;
     struct out *out;
     struct parser parser;
@@ -152,13 +153,20 @@ str server_common(struct http_server *s);
 enum err conn_new(struct http_server *s, int fd, const char *peer);
 void conn_turn(struct http_conn *c);
 void conn_close(struct http_conn *c); /* at once; the app is told first what it is owed */
-void conn_alarm(struct http_conn *c, uint64_t after_ms);
-void conn_alarm_off(struct http_conn *c);
-void conn_answered(struct http_conn *c); /* its answer is complete */
 void conn_linger(struct http_conn *c);
-void conn_drain(struct http_conn *c);   /* closes it if it is idle */
-void conn_written(struct http_conn *c); /* the queue moved or is empty */
-bool conn_is_idle(const struct http_conn *c);
+void conn_drain(struct http_conn *c); /* closes it if it is idle */
+/* The deadline of its state; the unsent bytes have their own. */
+void conn_deadline(struct http_conn *c, uint64_t after_ms);
+void conn_deadline_off(struct http_conn *c);
+void conn_ring_by(struct http_conn *c, uint64_t at_ms); /* the timer, at the latest */
+
+/* ---- exchange.c ---- */
+size_t exchange_run(struct http_conn *c, str data); /* gives how much of it was used */
+void exchange_answered(struct http_conn *c);        /* its answer is complete */
+void exchange_fault(struct http_conn *c, enum err e);
+void exchange_refuse(struct http_conn *c, int status); /* no request, or no longer one */
+void exchange_forget(struct http_conn *c);
+void exchange_check(const struct http_conn *c); /* the invariants of its state */
 
 /* ---- output.c ---- */
 struct buf *output_begin(struct http_conn *c);            /* add to this, then */

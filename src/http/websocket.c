@@ -48,7 +48,9 @@ struct websocket {
 
 bool ws_asked(const struct request *r)
 {
-    return !r->http10 && str_eq(r->method, STR("GET")) && !parser_has_body(&r->conn->parser) &&
+    bool bare = r->body.len == 0 && !parser_has_body(&r->conn->parser);
+
+    return bare && !r->http10 && str_eq(r->method, STR("GET")) &&
            headers_has_token(&r->headers, STR("upgrade"), STR("websocket")) &&
            headers_has_token(&r->headers, STR("connection"), STR("upgrade"));
 }
@@ -399,8 +401,7 @@ static void set_alarm(struct websocket *ws)
         uint64_t look_again = now + least(1000, t->ws_pong_ms / 4 + 1);
         at = least(at, ws->ping_out_ms ? ws->ping_out_ms + t->ws_pong_ms : look_again);
     }
-    c->deadline_ms = at > now ? at : now + 1;
-    conn_alarm(c, c->deadline_ms - now);
+    conn_deadline(c, at > now ? at - now : 1);
 }
 
 void websocket_tick(struct websocket *ws)

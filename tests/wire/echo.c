@@ -281,6 +281,7 @@ static void on_signal(uv_signal_t *h, int number)
 {
     (void)number;
     uv_close((uv_handle_t *)h, NULL);
+    signal(SIGTERM, SIG_IGN);
     for (int i = 0; i < worker_count; i++) loop_post(workers[i].loop, &workers[i].stop);
 }
 
