@@ -179,8 +179,8 @@ static bool escape_take(struct parse *s, struct charset *set, uint32_t *cp)
     case 'S': set_add_kinds(s, set, UNICODE_SPACE, true); return false;
     case 'd': set_add_kinds(s, set, UNICODE_DIGIT, false); return false;
     case 'D': set_add_kinds(s, set, UNICODE_DIGIT, true); return false;
-    case 'w': set_add_kinds(s, set, UNICODE_WORD, false); return false;
-    case 'W': set_add_kinds(s, set, UNICODE_WORD, true); return false;
+    case 'w': set_add_kinds(s, set, UNICODE_ONIG_WORD, false); return false;
+    case 'W': set_add_kinds(s, set, UNICODE_ONIG_WORD, true); return false;
     case 'P': negated = true; /* fall through */
     case 'p': {
         uint16_t kinds = property_take(s, &negated);

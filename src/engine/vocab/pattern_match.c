@@ -69,7 +69,7 @@ static bool mark_push(struct run *r, uint32_t step, size_t at, size_t low)
 
 static bool word_at(str text, size_t at)
 {
-    return at < text.len && (unicode_kind(unicode_next(text.at, &at)) & UNICODE_WORD);
+    return at < text.len && (unicode_kind(unicode_next(text.at, &at)) & UNICODE_ONIG_WORD);
 }
 
 static bool word_before(str text, size_t at)

@@ -21,7 +21,8 @@ enum { /* a code point has one of the first nine or none, and any of the others;
     UNICODE_S = 1 << 8,
     UNICODE_SPACE = 1 << 9,  /* White_Space: 25 code points */
     UNICODE_DIGIT = 1 << 10, /* Nd */
-    UNICODE_WORD = 1 << 11,  /* \w: alphabetic, mark, decimal digit or connector */
+    UNICODE_WORD = 1 << 11,  /* \w: alphabetic, mark, decimal digit, connector or joiner */
+    UNICODE_ONIG_WORD = 1 << 12, /* \w in patterns: without joiners, with the numbers of Latin-1 */
     UNICODE_L = UNICODE_LU | UNICODE_LL | UNICODE_LT | UNICODE_LM | UNICODE_LO,
 };
 
