@@ -120,7 +120,7 @@ static int32_t trie_longest(const struct added_trie *t, str text, size_t *len, b
 
 enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *normalized, void *ctx)
 {
-    size_t raw_bytes = 0, normalized_bytes = 0, guarded_bytes = 0;
+    size_t raw_bytes = 0, normalized_bytes = 0, guarded_bytes = 0, bytes = 0;
     str *texts = arena_array(arena, str, a->count);
     enum err e = texts ? ERR_NONE : ERR_MEMORY;
 
@@ -129,7 +129,10 @@ enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *n
         texts[i] = token->text;
         if (token->normalized) e = normalized(ctx, token->text, &texts[i]);
         token->shown = texts[i];
-        if (!e) *(token->normalized ? &normalized_bytes : &raw_bytes) += texts[i].len;
+        if (e) break;
+        *(token->normalized ? &normalized_bytes : &raw_bytes) += texts[i].len;
+        bytes += token->text.len;
+        if (normalized_bytes > bytes * ADDED_GROWTH_MAX + ADDED_BYTES_MAX) e = ERR_LIMIT;
         if (token->guarded) guarded_bytes += token->text.len;
     }
     if (!e) e = trie_init(&a->raw, arena, raw_bytes);
@@ -224,16 +227,15 @@ bool added_next(struct added_scan *s, struct added_found *found)
 
 /* ---- guarding ---- */
 
-/* Whether the text could complete a token that what stands before it has begun: "/s>" after "<". */
-static bool continues_token(const struct added *a, str text)
+/* Whether the text could complete a token that what stands before it has begun: "/s>" after "<".  What
+ * is only the inside of one is left alone: templates write "<|" role "|>". */
+static bool completes_token(const struct added *a, str text)
 {
     for (size_t i = 0; i < a->count; i++) {
         str token = a->at[i].text;
         if (!a->at[i].guarded) continue;
-        for (size_t k = 1; k < token.len; k++) {
-            size_t len = token.len - k < text.len ? token.len - k : text.len;
-            if (token.at[k] == text.at[0] && memcmp(token.at + k, text.at, len) == 0) return true;
-        }
+        for (size_t k = 1; k < token.len; k++)
+            if (token.at[k] == text.at[0] && str_starts(text, str_tail(token, k))) return true;
     }
     return false;
 }
@@ -242,7 +244,7 @@ static void guard_clean(const struct added *a, str text, struct buf *out)
 {
     size_t copied = 0;
 
-    if (text.len && continues_token(a, text)) buf_add(out, marker);
+    if (text.len && completes_token(a, text)) buf_add(out, marker);
     for (size_t at = 0; at < text.len; at++) {
         size_t len = 0;
         bool cut = false;

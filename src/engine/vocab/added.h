@@ -16,6 +16,7 @@
 enum {
     ADDED_BYTES_MAX = 1024, /* of one token's text; the longest seen has 93 */
     ADDED_MAX = 1 << 20,
+    ADDED_GROWTH_MAX = 16, /* of all texts by normalizing them */
 };
 
 /* Stands before text that must not be read as an added token: see vocab_guard.  A private-use code point

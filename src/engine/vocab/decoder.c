@@ -87,8 +87,8 @@ static enum err read_replace(struct decoder *d, struct arena *a, yyjson_val *jso
                                 arena_str(a, json_get_str(json, "content")), 0, 0};
 
     if (step.from.at == NULL || step.to.at == NULL) return ERR_MEMORY;
-    if (step.from.len == 0)
-        return err_set(why, ERR_MODEL_UNUSABLE, "decoder Replace without a string to replace");
+    if (step.from.len == 0 || step.to.len > DECODER_TEXT_MAX)
+        return err_set(why, ERR_MODEL_UNUSABLE, "decoder Replace with a bad pattern or content");
     return step_add(d, a, step);
 }
 

@@ -12,7 +12,10 @@
 #include "base/str.h"
 #include "engine/vocab/pieces.h"
 
-enum { DECODER_STEPS_MAX = 32 };
+enum {
+    DECODER_STEPS_MAX = 32,
+    DECODER_TEXT_MAX = 256, /* bytes that a step puts in */
+};
 
 struct decoder {
     struct decoder_step *steps;

@@ -31,7 +31,7 @@ struct normal_step {
 
 static enum err step_add(struct normal *n, struct arena *a, struct normal_step step)
 {
-    enum err e = ERR_NONE;
+    enum err e = step.to.len > NORMAL_TEXT_MAX ? ERR_LIMIT : ERR_NONE;
 
     if (n->steps == NULL) n->steps = arena_array(a, struct normal_step, NORMAL_STEPS_MAX);
     if (n->steps == NULL) e = ERR_MEMORY;
@@ -128,7 +128,8 @@ enum err normal_from_json(struct normal *n, struct arena *a, yyjson_val *json, s
     else
         return err_set(why, ERR_MODEL_UNUSABLE, "normalizer \"%.*s\" is not supported",
                        (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
-    if (e == ERR_LIMIT) e = err_set(why, ERR_MODEL_UNUSABLE, "more than %d normalizers", NORMAL_STEPS_MAX);
+    if (e == ERR_LIMIT) e = err_set(why, ERR_MODEL_UNUSABLE, "more than %d normalizers, or a text over %d bytes",
+                                        NORMAL_STEPS_MAX, NORMAL_TEXT_MAX);
     return e;
 }
 

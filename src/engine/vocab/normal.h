@@ -9,7 +9,10 @@
 #include "base/str.h"
 #include "engine/vocab/pattern.h"
 
-enum { NORMAL_STEPS_MAX = 32 };
+enum {
+    NORMAL_STEPS_MAX = 32,
+    NORMAL_TEXT_MAX = 4096, /* bytes that a step puts in: more would be an attack on memory */
+};
 
 struct normal {
     struct normal_step *steps;

@@ -548,11 +548,49 @@ static enum err pcre_new(struct pattern *p, str text, struct err_note *why)
     return ERR_NONE;
 }
 
+/* Reads the text with work room that is given back, and keeps what came out of it. */
+static enum err compile(struct pattern *p, struct arena *keep, struct arena *room, str text, bool *beyond,
+                        struct err_note *why)
+{
+    struct parse s = {.a = room, .text = text, .p = p, .sets_max = (uint32_t)text.len,
+                      .steps_max = STEPS_BASE + STEPS_PER_BYTE * (uint32_t)text.len};
+
+    p->sets = arena_array(room, struct charset, s.sets_max);
+    p->steps = arena_array(room, struct pattern_step, s.steps_max);
+    if (p->sets == NULL || p->steps == NULL) return ERR_MEMORY;
+    struct node *tree = parse_alternatives(&s);
+    if (tree && more(&s)) s.bad = "closes a group that was not opened";
+    if (tree && !s.bad && !s.beyond) {
+        emit(&s, tree);
+        step_new(&s, PATTERN_MATCH);
+    }
+    *beyond = s.beyond;
+    if (s.bad) return err_set(why, ERR_MODEL_UNUSABLE, "a pattern %s", s.bad);
+    if (s.beyond) return ERR_NONE;
+
+    struct charset *sets = arena_array(keep, struct charset, p->sets_count);
+    struct pattern_step *steps = arena_array(keep, struct pattern_step, p->steps_count);
+    if (sets == NULL || steps == NULL) return ERR_MEMORY;
+    memcpy(steps, p->steps, p->steps_count * sizeof *steps);
+    for (uint32_t i = 0; i < p->sets_count; i++) {
+        sets[i] = p->sets[i];
+        sets[i].ranges = arena_array(keep, struct charset_range, sets[i].ranges_count);
+        if (sets[i].ranges == NULL) return ERR_MEMORY;
+        if (sets[i].ranges_count)
+            memcpy(sets[i].ranges, p->sets[i].ranges, sets[i].ranges_count * sizeof *sets[i].ranges);
+    }
+    p->sets = sets;
+    p->steps = steps;
+    return ERR_NONE;
+}
+
 enum err pattern_new(struct pattern **out, struct arena *a, str text, bool literal, struct err_note *why)
 {
     struct pattern *p = arena_new(a, struct pattern);
-    if (p == NULL) return ERR_MEMORY;
+    struct arena room;
+    bool beyond = false;
 
+    if (p == NULL) return ERR_MEMORY;
     if (text.len == 0 || text.len > PATTERN_BYTES_MAX || !utf8_valid(text))
         return err_set(why, ERR_MODEL_UNUSABLE, "a pattern is empty, not UTF-8 or over %d bytes",
                        PATTERN_BYTES_MAX);
@@ -562,19 +600,10 @@ enum err pattern_new(struct pattern **out, struct arena *a, str text, bool liter
         *out = p;
         return ERR_NONE;
     }
-    struct parse s = {.a = a, .text = text, .p = p, .sets_max = (uint32_t)text.len,
-                      .steps_max = STEPS_BASE + STEPS_PER_BYTE * (uint32_t)text.len};
-    p->sets = arena_array(a, struct charset, s.sets_max);
-    p->steps = arena_array(a, struct pattern_step, s.steps_max);
-    if (p->sets == NULL || p->steps == NULL) return ERR_MEMORY;
-    struct node *tree = parse_alternatives(&s);
-    if (tree && more(&s)) s.bad = "closes a group that was not opened";
-    if (tree && !s.bad && !s.beyond) {
-        emit(&s, tree);
-        step_new(&s, PATTERN_MATCH);
-    }
-    if (s.bad) return err_set(why, ERR_MODEL_UNUSABLE, "a pattern %s", s.bad);
-    enum err e = s.beyond ? pcre_new(p, text, why) : ERR_NONE;
+    arena_init(&room, 0);
+    enum err e = compile(p, a, &room, text, &beyond, why);
+    arena_fini(&room);
+    if (!e && beyond) e = pcre_new(p, text, why);
     if (!e) *out = p;
     return e;
 }

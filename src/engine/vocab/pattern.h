@@ -29,7 +29,7 @@ void pattern_free(struct pattern *p); /* the memory is the arena's; this ends wh
 struct pattern_work { /* one caller's memory and what it may still spend; zeroed is empty */
     struct pattern_mark *marks;
     size_t marks_count, marks_cap;
-    void *pcre; /* match data */
+    void *pcre, *pcre_limits; /* match data and context */
     uint64_t steps_left;
     const volatile bool *stop; /* may be NULL */
 };

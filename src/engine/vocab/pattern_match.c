@@ -29,6 +29,7 @@ void pattern_work_fini(struct pattern_work *w)
 {
     free(w->marks);
     pcre2_match_data_free(w->pcre);
+    pcre2_match_context_free(w->pcre_limits);
     *w = (struct pattern_work){0};
 }
 
@@ -185,19 +186,23 @@ static enum err pcre_find(const struct pattern *p, struct pattern_work *w, str t
     enum err e = ERR_NONE;
 
     if (w->pcre == NULL) w->pcre = pcre2_match_data_create(1, NULL);
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    if (w->pcre_limits == NULL) w->pcre_limits = pcre2_match_context_create(NULL);
+    pcre2_match_context *limits = w->pcre_limits;
     int n = PCRE2_ERROR_MATCHLIMIT;
-    if (w->pcre == NULL || limits == NULL) e = ERR_MEMORY;
+    if (w->pcre == NULL || limits == NULL) return ERR_MEMORY;
     for (uint32_t limit = PCRE_LIMIT_FIRST; !e && n == PCRE2_ERROR_MATCHLIMIT; limit *= 8) {
         pcre2_set_match_limit(limits, limit);
         pcre2_set_depth_limit(limits, limit);
-        n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, PCRE2_NO_UTF_CHECK, w->pcre, limits);
+        uint32_t options = PCRE2_NO_UTF_CHECK;
+        n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, options, w->pcre, limits);
+        if (n == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap */
+            n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, options | PCRE2_NO_JIT, w->pcre,
+                            limits);
         uint64_t price = limit == PCRE_LIMIT_FIRST ? 1 : limit;
         if (price > w->steps_left || limit > UINT32_MAX / 8) e = ERR_LIMIT;
         if (w->stop && *w->stop) e = ERR_CANCELLED;
         w->steps_left -= e ? 0 : price;
     }
-    pcre2_match_context_free(limits);
     if (e) return e;
     if (n < 0 && n != PCRE2_ERROR_NOMATCH) return ERR_LIMIT;
     const size_t *found = pcre2_get_ovector_pointer(w->pcre);

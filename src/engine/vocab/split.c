@@ -141,6 +141,8 @@ static enum err read_metaspace(struct split *s, struct arena *a, yyjson_val *jso
     };
 
     if (step.mark.at == NULL) return ERR_MEMORY;
+    if (utf8_count(step.mark) != 1)
+        return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer Metaspace: replacement is not one character");
     if (step.how == SPLIT_WITH_NEXT) {
         enum err e = pattern_new(&step.pattern, a, step.mark, true, why);
         if (e) return e;

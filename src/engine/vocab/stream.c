@@ -2,15 +2,21 @@
 #include "base/utf8.h"
 #include "engine/vocab/vocab_parts.h"
 
-enum { DECODE_BYTES_MAX = 1 << 30 };
+enum {
+    DECODE_GROWTH_MAX = 16, /* a text, times the texts of its tokens ... */
+    DECODE_BASE = 1 << 20,  /* ... plus this */
+};
 
 enum err vocab_decode(const struct vocab *v, const int32_t *ids, size_t count, bool skip_special,
                       struct buf *out)
 {
     struct pieces tokens, other;
 
-    pieces_init(&tokens, DECODE_BYTES_MAX);
-    pieces_init(&other, DECODE_BYTES_MAX);
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        if (vocab_has(v, ids[i])) bytes += v->tokens.text[ids[i]].len;
+    pieces_init(&tokens, bytes * DECODE_GROWTH_MAX + DECODE_BASE);
+    pieces_init(&other, bytes * DECODE_GROWTH_MAX + DECODE_BASE);
     for (size_t i = 0; i < count; i++)
         if (vocab_has(v, ids[i]) && !(skip_special && v->facts[ids[i]].shown_special))
             pieces_add(&tokens, v->tokens.text[ids[i]], i == 0);

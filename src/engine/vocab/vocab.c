@@ -6,7 +6,11 @@
 #include "engine/format/files.h"
 #include "engine/vocab/vocab_parts.h"
 
-enum { IDS_FIRST = 64 };
+enum {
+    IDS_FIRST = 64,
+    DECODED_GROWTH_MAX = 4, /* bytes of all tokens, times those of their texts ... */
+    DECODED_BASE = 1 << 20, /* ... plus this; less than 4 GiB: texts come from one file */
+};
 
 enum err ids_add(struct ids *list, int32_t id)
 {
@@ -29,29 +33,43 @@ void ids_fini(struct ids *list)
 
 /* ---- opening ---- */
 
+struct added_work {
+    struct vocab *v;
+    struct normal_work normal;
+};
+
 static enum err added_normalize(void *ctx, str text, str *out)
 {
-    struct vocab *v = ctx;
-    struct pattern_work pattern;
-    struct normal_work w;
+    struct added_work *w = ctx;
+    enum err e = normal_run(&w->v->normal, &w->normal, text, out, NULL);
 
-    pattern_work_init(&pattern, text.len, NULL);
-    normal_work_init(&w, ADDED_BYTES_MAX * 64, &pattern);
-    enum err e = normal_run(&v->normal, &w, text, out, NULL);
-    if (!e) *out = arena_str(&v->arena, *out);
-    if (!e && out->at == NULL) e = ERR_MEMORY;
-    normal_work_fini(&w);
-    pattern_work_fini(&pattern);
-    return e;
+    if (!e) *out = arena_str(&w->v->arena, *out);
+    return !e && out->at == NULL ? ERR_MEMORY : e;
 }
 
-static enum err facts_make(struct vocab *v)
+static enum err added_make(struct vocab *v, struct err_note *why)
 {
-    size_t count = (size_t)v->tokens.size;
+    struct pattern_work pattern;
+    struct added_work w = {.v = v};
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < v->added.count; i++) bytes += v->added.at[i].text.len;
+    pattern_work_init(&pattern, bytes, NULL); /* one budget for all */
+    normal_work_init(&w.normal, ADDED_BYTES_MAX * ADDED_GROWTH_MAX, &pattern);
+    enum err e = added_build(&v->added, &v->arena, added_normalize, &w);
+    normal_work_fini(&w.normal);
+    pattern_work_fini(&pattern);
+    return e && e != ERR_MEMORY ? err_set(why, e, "its added tokens cannot be normalized") : e;
+}
+
+static enum err facts_make(struct vocab *v, struct err_note *why)
+{
+    size_t count = (size_t)v->tokens.size, all = 0;
 
     v->facts = arena_array(&v->arena, struct vocab_token, count);
     if (v->facts == NULL) return ERR_MEMORY;
-    buf_init(&v->bytes, UINT32_MAX);
+    for (size_t id = 0; id < count; id++) all += v->tokens.text[id].len;
+    buf_init(&v->bytes, all * DECODED_GROWTH_MAX + DECODED_BASE);
     for (size_t i = 0; i < v->added.count; i++) {
         const struct added_token *token = &v->added.at[i];
         struct vocab_token *t = &v->facts[token->id];
@@ -67,7 +85,7 @@ static enum err facts_make(struct vocab *v)
             decoder_token(&v->decoder, v->tokens.text[id], &v->bytes, &t->byte);
         t->len = (uint32_t)v->bytes.len - t->at;
     }
-    return buf_err(&v->bytes);
+    return v->bytes.bad ? err_set(why, ERR_MODEL_UNUSABLE, "its tokens grow too large when decoded") : ERR_NONE;
 }
 
 void vocab_affixes(struct vocab *v, int32_t before, int32_t after)
@@ -107,8 +125,8 @@ enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why)
     arena_init(&v->arena, 0);
     enum err e = vocab_read(v, f, why);
     if (!e) size_trim(v);
-    if (!e) e = added_build(&v->added, &v->arena, added_normalize, v);
-    if (!e) e = facts_make(v);
+    if (!e) e = added_make(v, why);
+    if (!e) e = facts_make(v, why);
     if (e) {
         vocab_close(v);
         if (e == ERR_MEMORY) return e;

@@ -31,6 +31,7 @@ static void roles_read(struct vocab *v, yyjson_val *object)
 
 enum err vocab_extras_put(struct vocab *v, struct vocab_extras *x, struct added_token token)
 {
+    if (token.text.len == 0) return ERR_NONE;
     if (x->count == x->cap) {
         size_t cap = x->cap ? x->cap * 2 : 64;
         struct added_token *list = cap <= ADDED_MAX * 2
