@@ -136,7 +136,8 @@ struct backend_conf {
     uint32_t connect_ms, idle_ms, total_ms;
     /* local: */
     const char *model_path, *hub_cache; /* where files are looked for; NULL: not there */
-    bool offline;
+    bool offline; /* nothing is downloaded */
+    const char *hub_endpoint, *hub_token; /* where missing files are pulled from; endpoint NULL: nowhere */
     int ctx_tokens, threads;
     size_t queue_max;
     const struct backend_embedded *embedded; /* models inside the program, by name; NULL: none */

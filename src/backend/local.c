@@ -2,20 +2,24 @@
  * engine's events come on its own threads; they are collected here and handed to the asker's loop
  * by one message at a time, however many tokens came meanwhile. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "backend/backend.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "engine/engine.h"
 #include "engine/format/files.h"
 #include "hub/hub.h"
+#include "hub/pull.h"
 
 enum {
-    MESSAGES_BYTES_MAX = 128 << 20, /* of a conversation as JSON: twice the largest body */
-    WAITING_BYTES_MAX = 16 << 20,   /* of an answer's text on its way to the loop */
+    MESSAGES_BYTES_MAX = 128 << 20,  /* of a conversation as JSON: twice the largest body */
+    PULL_TELL_US = 10 * 1000 * 1000, /* between two lines about a download */
+    WAITING_BYTES_MAX = 16 << 20,    /* of an answer's text on its way to the loop */
 };
 
 struct backend {
@@ -24,6 +28,8 @@ struct backend {
     struct engine *engine; /* NULL until prepared */
 
     /* While preparing: */
+    _Atomic bool pull_cancel;
+    uint64_t pull_told_us;
     pthread_t loader;
     bool loading;
     struct task loaded;
@@ -36,6 +42,41 @@ struct backend {
 
 /* ---- making ready ---- */
 
+/* Only files that nobody else manages: MODEL_PATH is the owner's own folder. */
+static bool may_pull(const struct backend *b)
+{
+    return !b->conf.offline && b->conf.hub_endpoint && b->conf.hub_cache && !b->conf.model_path &&
+           str_find_char(b->conf.model, '/') != STR_NPOS;
+}
+
+static void log_progress(void *ctx, const struct pull_progress *p)
+{
+    struct backend *b = ctx;
+    double s = (double)p->elapsed_us / 1e6;
+
+    if (p->elapsed_us < b->pull_told_us + PULL_TELL_US && p->files_done < p->files) return;
+    b->pull_told_us = p->elapsed_us;
+    double rate = s > 0 ? (double)p->fetched / s : 0;
+    log_event(LEVEL_INFO, "hub", "model_download", LOG_STR("model", b->conf.model),
+              LOG_INT("files_done", p->files_done), LOG_INT("files", p->files),
+              LOG_INT("bytes_done", p->bytes_done), LOG_INT("bytes", p->bytes),
+              LOG_INT("bytes_per_second", rate),
+              LOG_INT("seconds_left", rate > 0 ? (double)(p->bytes - p->bytes_done) / rate : 0));
+}
+
+static enum err pull_files(struct backend *b, const char **path, struct err_note *why)
+{
+    struct pull_conf c = {
+        .endpoint = b->conf.hub_endpoint,
+        .cache = b->conf.hub_cache,
+        .token = b->conf.hub_token,
+        .cancel = &b->pull_cancel,
+        .progress = log_progress,
+        .ctx = b,
+    };
+    return hub_pull(path, b->conf.model, &c, &b->arena, why);
+}
+
 static enum err open_files(struct backend *b, struct files **out, struct err_note *why)
 {
     for (size_t i = 0; i < b->conf.embedded_count; i++) {
@@ -46,6 +87,7 @@ static enum err open_files(struct backend *b, struct files **out, struct err_not
     const char *path;
     enum err e =
         hub_find(&path, b->conf.model, b->conf.model_path, b->conf.hub_cache, &b->arena, why);
+    if (e == ERR_NOT_FOUND && may_pull(b)) e = pull_files(b, &path, why);
     return e ? e : files_open(out, path, why);
 }
 
@@ -63,7 +105,8 @@ static void *load(void *arg)
     enum err e = open_files(b, &files, why);
     if (!e) e = engine_open(&b->engine, files, &conf, why);
     b->load_err = e;
-    if (e == ERR_MODEL_TOO_LARGE) {
+    if (e == ERR_MODEL_TOO_LARGE ||
+        e == ERR_AUTH) { /* "model x is gated: ..." reads as one sentence */
         struct err_note was = *why;
         err_set(why, e, "model \"%.*s\" %.400s", STR_ARG(b->conf.model), was.text);
     } else if (e) {
@@ -120,6 +163,8 @@ static enum err local_open(struct backend **out, const struct backend_conf *c, s
     b->conf.model = keep(&b->arena, c->model);
     b->conf.model_path = keep_cstr(&b->arena, c->model_path);
     b->conf.hub_cache = keep_cstr(&b->arena, c->hub_cache);
+    b->conf.hub_endpoint = keep_cstr(&b->arena, c->hub_endpoint);
+    b->conf.hub_token = keep_cstr(&b->arena, c->hub_token);
     if (b->conf.model.at == NULL) {
         arena_fini(&b->arena);
         free(b);
@@ -146,6 +191,7 @@ static void local_close(struct backend *b)
     pthread_t ender;
 
     if (b == NULL) return;
+    atomic_store(&b->pull_cancel, true);
     if (b->loading) pthread_join(b->loader, NULL);
     if (loop_here() && b->engine && pthread_create(&ender, NULL, end_backend, b) == 0)
         pthread_detach(ender);
