@@ -1,4 +1,5 @@
-/* kill -9 at any moment: every acknowledged turn is there, whole; every other is whole or absent. */
+/* kill -9 at any moment: every acknowledged turn is there, whole; every other is whole or absent.
+ */
 #include "check.h"
 
 #include <signal.h>
@@ -57,13 +58,15 @@ static enum err on_message(void *ctx, uint64_t seq, const struct stored *m)
 static struct seen look(struct store *s, int session)
 {
     struct seen seen = {.turns = 0};
-    check_int(ops->read(s, key_of(session), 0, 0, UINT64_MAX, on_row, on_message, &seen, NULL), ERR_NONE);
+    check_int(ops->read(s, key_of(session), 0, 0, UINT64_MAX, on_row, on_message, &seen, NULL),
+              ERR_NONE);
     if (seen.row.count != seen.turns * 2) seen.broken = true;
     return seen;
 }
 
-/* The child: batches of turns as fast as it can; each that is durable is told as one byte, its session.
- * Now and then it also empties the log and forgets a session ("A".."H" before, "1".."8" after). */
+/* The child: batches of turns as fast as it can; each that is durable is told as one byte, its
+ * session. Now and then it also empties the log and forgets a session ("A".."H" before, "1".."8"
+ * after). */
 static void work(int to)
 {
     static char texts[BATCH][3000];
@@ -84,8 +87,11 @@ static void work(int to)
             texts[i][10] = '.';
             m[i][0] = (struct stored){STORED_USER, str_span(texts[i], len), 1, STR("{}")};
             m[i][1] = (struct stored){STORED_ASSISTANT, str_span(texts[i], len), 1, STR("{}")};
-            batch[i] = (struct store_append){.key = key_of(k), .born = seen[k].row.born,
-                                             .seq = seen[k].turns * 2, .messages = m[i], .count = 2,
+            batch[i] = (struct store_append){.key = key_of(k),
+                                             .born = seen[k].row.born,
+                                             .seq = seen[k].turns * 2,
+                                             .messages = m[i],
+                                             .count = 2,
                                              .now_us = clock_wall_us()};
             acks[i] = (char)('a' + k);
         }

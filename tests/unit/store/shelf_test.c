@@ -1,4 +1,5 @@
-/* The shelf: blocking stores behind loops.  Deadlines, order, who is swept, what a close still writes. */
+/* The shelf: blocking stores behind loops.  Deadlines, order, who is swept, what a close still
+ * writes. */
 #include "check.h"
 
 #include <pthread.h>
@@ -75,8 +76,10 @@ static struct session_key key(const char *owner, const char *id)
 
 static enum err add(const char *owner, const char *id, uint64_t born, uint64_t seq)
 {
-    struct stored m[] = {{STORED_USER, STR("q"), 1, STR("{}")}, {STORED_ASSISTANT, STR("a"), 1, STR("{}")}};
-    struct store_append a = {.key = key(owner, id), .born = born, .seq = seq, .messages = m, .count = 2};
+    struct stored m[] = {{STORED_USER, STR("q"), 1, STR("{}")},
+                         {STORED_ASSISTANT, STR("a"), 1, STR("{}")}};
+    struct store_append a = {
+        .key = key(owner, id), .born = born, .seq = seq, .messages = m, .count = 2};
     struct got g = {0};
     check_int(shelf_append(shelf, loop, &a, on_done, &g), ERR_NONE);
     UNTIL(g.calls);
@@ -145,9 +148,13 @@ static void test_close_writes(void **state)
     open_shelf((struct shelf_conf){.address = str_of(path)});
     static struct got g[50];
     for (int i = 0; i < 50; i++) {
-        struct store_append a = {.key = {STR(""), str_span("01234567890123456789012345678901234567890123456789"
-                                                           "0" + i, 2)},
-                                 .messages = &m, .count = 1};
+        struct store_append a = {
+            .key = {STR(""), str_span("01234567890123456789012345678901234567890123456789"
+                                      "0" +
+                                          i,
+                                      2)},
+            .messages = &m,
+            .count = 1};
         a.key.owner = str_span("abcde" + i / 10, 1);
         check_int(shelf_append(shelf, loop, &a, on_done, &g[i]), ERR_NONE);
     }
@@ -189,7 +196,10 @@ static void test_owner_limit(void **state)
     static const struct {
         const char *owner, *id;
         enum err want;
-    } cases[] = {{"x", "1", ERR_NONE}, {"x", "2", ERR_SESSION_LIMIT}, {"", "3", ERR_NONE}, {"y", "1", ERR_NONE}};
+    } cases[] = {{"x", "1", ERR_NONE},
+                 {"x", "2", ERR_SESSION_LIMIT},
+                 {"", "3", ERR_NONE},
+                 {"y", "1", ERR_NONE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         g.calls = 0;
         shelf_read_for_turn(shelf, loop, key(cases[i].owner, cases[i].id), 9, on_done, &g);
@@ -246,8 +256,8 @@ static void test_timeout(void **state)
 static pthread_mutex_t stuck = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int appended;
 
-static enum err slow_append(struct store *s, struct store_append *batch, size_t count, uint64_t until_us,
-                            struct err_note *why)
+static enum err slow_append(struct store *s, struct store_append *batch, size_t count,
+                            uint64_t until_us, struct err_note *why)
 {
     pthread_mutex_lock(&stuck);
     pthread_mutex_unlock(&stuck);
@@ -353,8 +363,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(memory), CASE(sqlite), CASE(close_writes), CASE(unknown), CASE(owner_limit),
-        CASE(sessions_max), CASE(timeout), CASE(stuck), CASE(group),
+        CASE(memory),       CASE(sqlite),  CASE(close_writes), CASE(unknown), CASE(owner_limit),
+        CASE(sessions_max), CASE(timeout), CASE(stuck),        CASE(group),
     };
     return cmocka_run_group_tests_name("shelf", tests, NULL, NULL);
 }

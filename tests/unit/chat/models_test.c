@@ -1,0 +1,277 @@
+/* Models getting ready: in order, again with back-off, the start's verdict, the reasoning model at
+ * first use, what is counted. */
+#include "fake.h"
+
+static int settled_calls;
+static enum err settled_e;
+
+static void on_settled(void *ctx, enum err e, const struct err_note *why)
+{
+    settled_calls++;
+    settled_e = e;
+}
+
+/* A chain of `count` named "0", "1", ...; not prepared yet. */
+static void open_models(size_t count, bool reasoning)
+{
+    static const char *const names[] = {"0", "1", "2"};
+    struct model_conf at[4] = {{0}};
+
+    log_open(&(struct log_conf){.threshold = LEVEL_CRITICAL, .to_stderr = true}, NULL);
+    backends_count = answers_count = 0;
+    settled_calls = 0;
+    check_int(loop_new(&loop, NULL), ERR_NONE);
+    for (size_t i = 0; i < count; i++)
+        at[i] = (struct model_conf){i ? MODEL_FALLBACK : MODEL_PRIMARY,
+                                    &fake,
+                                    {.model = str_of(names[i])}};
+    if (reasoning) at[count] = (struct model_conf){MODEL_REASONING, &fake, {.model = STR("r")}};
+    check_int(models_new(&models, loop, at, count + reasoning, NULL), ERR_NONE);
+    check_int(models_count(models), count + reasoning);
+}
+
+static void close_models(void)
+{
+    models_free(models);
+    loop_stop(loop);
+    loop_run(loop);
+    loop_free(loop);
+}
+
+static enum model_state state_of(size_t i)
+{
+    struct model_view v;
+    models_view(models, i, &v);
+    return v.state;
+}
+
+static void prepared(size_t i, enum err e)
+{
+    struct err_note why = {.text = ""};
+    UNTIL(backends[i]->prepared);
+    void (*done)(void *ctx, enum err e, const struct err_note *why) = backends[i]->prepared;
+    backends[i]->prepared = NULL;
+    done(backends[i]->prepared_ctx, e, &why);
+}
+
+static void test_in_order(void **state)
+{
+    open_models(3, false);
+    for (int i = 0; i < 3; i++) backends[i]->prepares_later = true;
+    check_int(state_of(0), MODEL_UNUSED);
+    models_prepare(models, on_settled, NULL);
+    check_int(state_of(0), MODEL_LOADING);
+    check_int(backends[1]->prepares, 0);
+    check_true(!models_any_ready(models));
+    prepared(0, ERR_NETWORK); /* may pass: not settled, the next is tried */
+    check_int(settled_calls, 0);
+    check_int(backends[1]->prepares, 1);
+    prepared(1, ERR_NONE);
+    check_int(settled_calls, 1);
+    check_int(settled_e, ERR_NONE);
+    check_true(models_any_ready(models));
+    prepared(2, ERR_AUTH);
+    check_int(state_of(2), MODEL_FAILED);
+    prepared(0, ERR_NONE); /* again, in the background */
+    check_int(backends[0]->prepares, 2);
+    check_int(state_of(0), MODEL_READY);
+    check_int(settled_calls, 1);
+    close_models();
+}
+
+/* The start fails only when every model of the chain failed for good. */
+static void test_verdict(void **state)
+{
+    static const struct {
+        enum err first, second;
+        int calls;
+        enum err e;
+    } cases[] = {
+        {ERR_AUTH, ERR_NONE, 1, ERR_NONE},           {ERR_AUTH, ERR_NETWORK, 0, ERR_NONE},
+        {ERR_AUTH, ERR_MODEL_UNUSABLE, 1, ERR_AUTH}, {ERR_OVERLOADED, ERR_AUTH, 0, ERR_NONE},
+        {ERR_NONE, ERR_AUTH, 1, ERR_NONE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        open_models(2, false);
+        backends[0]->prepares_to = cases[i].first;
+        backends[1]->prepares_to = cases[i].second;
+        models_prepare(models, on_settled, NULL);
+        check_int(settled_calls, cases[i].calls);
+        if (cases[i].calls) check_int(settled_e, cases[i].e);
+        close_models();
+    }
+}
+
+static void test_back_off(void **state)
+{
+    open_models(1, false);
+    backends[0]->prepares_to = ERR_NETWORK;
+    models_prepare(models, on_settled, NULL);
+    run_for(300);
+    check_int(backends[0]->prepares, 1);
+    run_for(500); /* after half a second */
+    check_int(backends[0]->prepares, 2);
+    run_for(500); /* then after a whole one */
+    check_int(backends[0]->prepares, 2);
+    backends[0]->prepares_to = ERR_NONE;
+    UNTIL(settled_calls);
+    check_int(settled_e, ERR_NONE);
+    close_models();
+}
+
+static void test_use(void **state)
+{
+    struct model_use *u = NULL, *v = NULL;
+    struct model_view view;
+    struct usage usage = usage_unknown;
+
+    open_models(2, true);
+    backends[0]->prepares_to = ERR_AUTH;
+    check_int(models_use(models, false, 0, &u), ERR_NOT_READY);
+    models_prepare(models, on_settled, NULL);
+    check_int(models_use(models, false, 0, &u), ERR_NOT_READY);
+    check_true(models_ready_after(models, false, 0));
+    check_true(!models_ready_after(models, false, 1));
+    check_int(models_use(models, false, 1, &u), ERR_NONE);
+    check_str(model_use_name(u), STR("1"));
+    check_int(models_use(models, false, 2, &v), ERR_NOT_FOUND);
+    check_int(models_use(models, true, 0, &v), ERR_NOT_READY); /* the reasoning model comes first */
+    check_int(models_use(models, true, 2, &v), ERR_NONE);
+    check_str(model_use_name(v), STR("1"));
+    check_int(models_use(models, true, 3, &v), ERR_NOT_FOUND);
+
+    usage.prompt_tokens = 5;
+    usage.completion_tokens = 3;
+    model_use_end(u, ERR_SERVER, NULL, NULL);
+    models_view(models, 1, &view);
+    check_int(view.requests, 2);
+    check_int(view.failures, 1);
+    check_int(view.last_error, ERR_SERVER);
+    model_use_end(v, ERR_NONE, NULL, &usage);
+    models_view(models, 1, &view);
+    check_int(view.last_error, ERR_NONE);
+    check_int(models_use(models, false, 1, &u), ERR_NONE);
+    model_use_end(u, ERR_CANCELLED, NULL, NULL);
+    check_int(models_use(models, false, 1, &u), ERR_NONE);
+    model_use_drop(u);
+    models_view(models, 1, &view);
+    check_int(view.requests, 3);
+    check_int(view.failures, 1);
+    struct model_numbers *n = models_numbers(models, 1);
+    check_str(n->model, STR("1"));
+    check_int(counter_read(&n->ok), 1);
+    check_int(counter_read(&n->failed), 1);
+    check_int(counter_read(&n->cancelled), 1);
+    check_int(counter_read(&n->prompt_tokens), 5);
+    check_int(counter_read(&n->completion_tokens), 3);
+    close_models();
+}
+
+/* ---- the reasoning model: prepared when it is first asked for, which is waited for ---- */
+
+static int setup_reasoning(void **state)
+{
+    static const char *const names[] = {"one", "r:deep"};
+    conf_reset();
+    open_all(names, 2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    close_all();
+    return 0;
+}
+
+static void ask_reasoning(struct caller *c, const char *session)
+{
+    struct turn_ask ask = asking(session, "q", false);
+    ask.reasoning = true;
+    check_int(start_ask(c, &ask), ERR_NONE);
+}
+
+static void test_reasoning_first_use(void **state)
+{
+    struct caller a = {0}, b = {0}, d = {0};
+    backends[1]->prepares_later = true;
+    check_int(backends[1]->prepares, 0);
+    ask_reasoning(&a, "a");
+    ask_reasoning(&b, "b");
+    ask_reasoning(&d, "d");
+    UNTIL(backends[1]->prepared);
+    run_for(10);
+    check_int(answers_count, 0);
+    turn_cancel(d.turn); /* while it waits */
+    prepared(1, ERR_NONE);
+    UNTIL(answers_count == 2);
+    check_int(backends[1]->prepares, 1);
+    check_str(str_of(answers[0].of->name), STR("deep"));
+    end(&answers[0], ERR_NONE, FINISH_STOP);
+    end(&answers[1], ERR_NONE, FINISH_STOP);
+    UNTIL(a.over && b.over);
+    check_str(str_of(a.seen), STR("started done:|deep|stop"));
+    start(&a, "s", "q", false); /* without it: the primary */
+    UNTIL(answers_count == 3);
+    check_str(str_of(answers[2].of->name), STR("one"));
+    turn_cancel(a.turn);
+}
+
+static void test_reasoning_falls_back(void **state)
+{
+    struct caller a = {0};
+    backends[1]->prepares_to = ERR_NETWORK;
+    ask_reasoning(&a, "a");
+    UNTIL(answers_count == 1);
+    check_str(str_of(answers[0].of->name), STR("one"));
+    check_int(answers[0].ask.effort, EFFORT_MEDIUM);
+    turn_cancel(a.turn);
+    ask_reasoning(&a, "a"); /* not waited for a second time */
+    UNTIL(answers_count == 2);
+    turn_cancel(a.turn);
+}
+
+static void test_reasoning_cancel_on_the_way(void **state)
+{
+    struct caller a = {0};
+    backends[1]->prepares_later = true;
+    ask_reasoning(&a, "a");
+    UNTIL(backends[1]->prepared);
+    prepared(1, ERR_NONE); /* the call to the turn is posted, not run */
+    turn_cancel(a.turn);
+    UNTIL(gauge_read(&chat_numbers(chat)->unfinished) == 0);
+    check_int(answers_count, 0);
+}
+
+static void test_nobody_ready(void **state)
+{
+    static const char *const names[] = {"one", "two"};
+    struct caller c = {0};
+    close_all();
+    conf_reset();
+    open_all(names, 2);
+    models_free(models); /* again, and not ready */
+    struct model_conf at[] = {{MODEL_PRIMARY, &fake, {.model = STR("one")}}};
+    backends_count = 0;
+    check_int(models_new(&models, loop, at, 1, NULL), ERR_NONE);
+    chat_free(chat);
+    check_int(chat_new(&chat, &conf, shelf, models, NULL), ERR_NONE);
+    check_int(start(&c, "s", "q", true), ERR_NONE);
+    UNTIL(c.over);
+    check_str(str_of(c.seen), STR("failed:model_not_ready"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_use),
+        cmocka_unit_test_setup_teardown(test_reasoning_first_use, setup_reasoning, teardown),
+        cmocka_unit_test_setup_teardown(test_reasoning_falls_back, setup_reasoning, teardown),
+        cmocka_unit_test_setup_teardown(test_reasoning_cancel_on_the_way, setup_reasoning,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_ready, setup_reasoning, teardown),
+    };
+    return cmocka_run_group_tests_name("models", tests, NULL, NULL);
+}
