@@ -54,9 +54,17 @@ enum {
     UPSTREAM_EVENT_BYTES_MAX = 16 * 1024 * 1024,
     UPSTREAM_ANSWER_BYTES_MAX = 64 * 1024 * 1024,
     UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,
+    UPSTREAM_HEADERS_MAX = 256,            /* fields of an answer's head: providers send 20 to 40 */
+    UPSTREAM_KEPT_MAX = 512,               /* idle connections of a loop: 20 kB each with TLS */
+    UPSTREAM_KEPT_IDLE_MS = 60 * 1000,     /* most servers close before; older ones are rarely alive */
+    UPSTREAM_DRAIN_MS = 1000,              /* the rest of an answer whose end is known, for keeping */
+    UPSTREAM_DRAIN_BYTES_MAX = 64 * 1024,  /* its connection; beyond it a new one is cheaper */
+    UPSTREAM_RACE_MS = 250,                /* between addresses of a name, RFC 8305 section 8 */
+    UPSTREAM_ADDRESSES_MAX = 16,           /* of a name that are tried */
     UPSTREAM_RETRY_AFTER_MS_MAX = 10 * 1000, /* a longer wait is not waited for */
     DNS_KEPT_MS = 60 * 1000,
     DNS_FAILED_KEPT_MS = 1000,
+    DNS_NAMES_MAX = 256, /* remembered by a loop: names come from settings only */
 
     /* sessions */
     SESSION_WAITING_MAX = 16, /* turns that wait for one session */

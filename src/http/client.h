@@ -32,7 +32,9 @@ struct http_client_conf {
 
 enum err http_client_new(struct http_client **out, struct loop *l, const struct http_client_conf *c,
                          struct err_note *why);
-void http_client_free(struct http_client *c); /* cancels what runs: `done` is not called for those */
+/* Cancels what runs: `done` is not called for those.  Not from inside an event.  Handles of the loop are
+ * still closing afterwards. */
+void http_client_free(struct http_client *c); /* NULL is fine */
 
 /* The client of the loop that this thread runs (set once by whoever starts the loop), or NULL. */
 struct http_client *http_client_here(void);
@@ -67,6 +69,9 @@ struct http_call_events {
 enum err http_call_start(struct http_call **out, struct http_client *c, const struct http_ask *ask,
                          struct http_call_events to, struct err_note *why);
 void http_call_cancel(struct http_call *call); /* NULL is fine; no event after it */
+/* As cancel, for an answer whose end is already known from its content: what little may still come is read
+ * and thrown away for a moment, so that the connection can be kept. */
+void http_call_abandon(struct http_call *call);
 void http_call_pause(struct http_call *call, bool pause); /* stops reading: back-pressure; idle time halts */
 
 #endif
