@@ -4,12 +4,15 @@
 
 extern const struct command command_serve, command_chat, command_sessions, command_config,
     command_tokenize, command_detokenize, command_template, command_logits, command_generate,
-    command_sample_probs, command_inspect, command_help, command_version;
+    command_sample_probs, command_inspect, command_pull, command_models, command_rm, command_help,
+    command_version;
 
 const struct command *const commands[] = {
-    &command_sessions,     &command_config,   &command_inspect, &command_tokenize,
-    &command_detokenize,   &command_template, &command_logits,  &command_generate,
-    &command_sample_probs, &command_help,     &command_version, NULL,
+    &command_sessions, &command_config,     &command_pull,
+    &command_models,   &command_rm,         &command_inspect,
+    &command_tokenize, &command_detokenize, &command_template,
+    &command_logits,   &command_generate,   &command_sample_probs,
+    &command_help,     &command_version,    NULL,
 };
 
 const struct command *commands_find(const char *name)

@@ -19,7 +19,8 @@
 #include "hub/repo.h"
 
 enum {
-    TRIES_MAX = 6,           /* of a call, with growing waits */
+    TRIES_MAX = 6,           /* of a file, with growing waits */
+    TRIES_LIST_MAX = 3,      /* of the first call: without a network that is told soon */
     WAIT_MS_MAX = 30 * 1000, /* between two of them */
     ANSWER_BYTES_MAX = 32 << 20,
     PROGRESS_US = 200 * 1000,
@@ -70,12 +71,12 @@ static void wait_ms(const struct pull *p, int64_t ms)
 }
 
 /* Whether a call is worth repeating, after the wait that this takes. */
-static bool again(struct pull *p, int tried, enum err e, const struct fetch_head *h)
+static bool again(struct pull *p, int tried, int most, enum err e, const struct fetch_head *h)
 {
     bool passing =
         e == ERR_NETWORK || e == ERR_TIMEOUT || (!e && (h->status == 429 || h->status >= 500));
 
-    if (!passing || tried >= TRIES_MAX || cancelled(p)) return false;
+    if (!passing || tried >= most || cancelled(p)) return false;
     int64_t ms = (int64_t)(500 << tried);
     if (h->retry_after_s) ms = (int64_t)h->retry_after_s * 1000;
     wait_ms(p, ms < WAIT_MS_MAX ? ms : WAIT_MS_MAX);
@@ -111,7 +112,7 @@ static enum err get(struct pull *p, const char *url, struct buf *body, const cha
     do {
         buf_clear(body);
         e = fetch_get(p->fetch, url, body, &h, why);
-    } while (again(p, tried++, e, &h));
+    } while (again(p, tried++, TRIES_LIST_MAX, e, &h));
     return e ? e : judge(p, &h, what, why);
 }
 
@@ -309,7 +310,7 @@ static enum err fetch_rest(struct download *d, struct err_note *why)
             return err_set(why, ERR_SERVER, "the hub refuses %.*s", STR_ARG(d->f->name));
         }
         if (d->have > had) tried = 0; /* it moves: the wait starts small again */
-        if (again(p, tried++, e, &h))
+        if (again(p, tried++, TRIES_MAX, e, &h))
             e = ERR_NONE;
         else
             return e ? e : judge(p, &h, "file of", why);
@@ -389,7 +390,7 @@ static enum err ask_file(struct pull *p, struct repo_file *f, struct err_note *w
 
     if (url == NULL) return ERR_MEMORY;
     do e = fetch_head(p->fetch, url, &h, why);
-    while (again(p, tried++, e, &h));
+    while (again(p, tried++, TRIES_MAX, e, &h));
     if (!e) e = judge(p, &h, "file of", why);
     if (e) return e;
     size_t len = strlen(h.etag);
@@ -582,8 +583,8 @@ static enum err pull_all(struct pull *p, struct err_note *why)
 {
     struct repo_choice c;
 
-    enum err e = make_dirs(p->folder, why);
-    if (!e) e = list_repo(p, why);
+    enum err e = list_repo(p, why);
+    if (!e) e = make_dirs(p->folder, why);
     if (!e) e = choose(p, &c, why);
     if (!e) e = tell_all(p, &c, why);
     if (!e) e = check_room(p, &c, why);
