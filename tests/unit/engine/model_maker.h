@@ -12,7 +12,7 @@
 
 static inline void put_int(struct buf *b, uint64_t n, int bytes)
 {
-    for (int i = 0; i < bytes; i++) buf_add_char(b, (char)(n >> 8 * i));
+    for (int i = 0; i < bytes; i++) buf_add_char(b, i < 8 ? (char)(n >> 8 * i) : 0);
 }
 
 /* A safetensors file of this header and so many data bytes (all 0x01). */
