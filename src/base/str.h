@@ -36,6 +36,7 @@ static inline str str_head(str s, size_t n)
 
 static inline str str_tail(str s, size_t n)
 {
+    if (s.len == 0) return s; /* nothing may be added to a null pointer, not even 0 */
     return n < s.len ? (str){s.at + n, s.len - n} : (str){s.at + s.len, 0};
 }
 

@@ -1,4 +1,5 @@
-/* The parts of a tokenizer alone, against the reference's: shared test data, tokenizers/components. */
+/* The parts of a tokenizer alone, against the reference's: shared test data, tokenizers/components.
+ */
 #include "check.h"
 
 #include "base/buf.h"
@@ -50,7 +51,8 @@ static void rows_check(const char *name, row_fn *each)
         rows++;
         if (!each(json, root, &got)) {
             bad++;
-            print_error("%.*s: got \"%.*s\"\n", STR_ARG(json_get_str(root, "case")), STR_ARG(buf_str(&got)));
+            print_error("%.*s: got \"%.*s\"\n", STR_ARG(json_get_str(root, "case")),
+                        STR_ARG(buf_str(&got)));
         }
         buf_fini(&got);
         yyjson_doc_free(row);
@@ -155,9 +157,10 @@ static void test_classes(void **state)
         const char *name;
         unsigned kinds;
     } classes[] = {
-        {"\\p{L}", UNICODE_L},   {"\\p{N}", UNICODE_N},   {"\\s", UNICODE_SPACE},  {"\\p{M}", UNICODE_M},
-        {"\\p{P}", UNICODE_P},   {"\\p{S}", UNICODE_S},   {"\\p{Lu}", UNICODE_LU}, {"\\p{Ll}", UNICODE_LL},
-        {"\\p{Lt}", UNICODE_LT}, {"\\p{Lm}", UNICODE_LM}, {"\\p{Lo}", UNICODE_LO},
+        {"\\p{L}", UNICODE_L},   {"\\p{N}", UNICODE_N},   {"\\s", UNICODE_SPACE},
+        {"\\p{M}", UNICODE_M},   {"\\p{P}", UNICODE_P},   {"\\p{S}", UNICODE_S},
+        {"\\p{Lu}", UNICODE_LU}, {"\\p{Ll}", UNICODE_LL}, {"\\p{Lt}", UNICODE_LT},
+        {"\\p{Lm}", UNICODE_LM}, {"\\p{Lo}", UNICODE_LO},
     };
     struct buf text;
     yyjson_doc *doc;
@@ -165,7 +168,8 @@ static void test_classes(void **state)
     if (!file_read("unicode-classes.json", &text)) skip();
     check_int(json_read(&doc, buf_str(&text), 8, JSON_PLAIN, NULL), ERR_NONE);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        yyjson_arr_iter each = yyjson_arr_iter_with(json_get(yyjson_doc_get_root(doc), classes[i].name));
+        yyjson_arr_iter each =
+            yyjson_arr_iter_with(json_get(yyjson_doc_get_root(doc), classes[i].name));
         uint32_t at = 0;
         for (yyjson_val *range; (range = yyjson_arr_iter_next(&each));) {
             uint32_t first = (uint32_t)yyjson_get_uint(yyjson_arr_get(range, 0));

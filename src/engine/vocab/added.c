@@ -18,14 +18,17 @@ enum err added_init(struct added *a, struct arena *arena, size_t count, size_t b
     return a->at ? tokens_init(&a->names, arena, count, bytes, (int32_t)count) : ERR_MEMORY;
 }
 
-/* White space and the names of HTML elements carry no control meaning: models were trained to read them
- * as these tokens in ordinary text (Gemma has both). */
+/* White space and the names of HTML elements carry no control meaning: models were trained to read
+ * them as these tokens in ordinary text (Gemma has both). */
 static bool typographic(str text)
 {
-    static const char *const elements[] = {
-        "a",  "b",   "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3",    "h4",    "h5",
-        "h6", "i",   "img",        "li", "ol",      "p",    "pre", "s",  "span", "strong", "sub", "sup",
-        "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul"};
+    static const char *const elements[] = {"a",     "b",     "blockquote", "br",    "caption",
+                                           "code",  "div",   "em",         "h1",    "h2",
+                                           "h3",    "h4",    "h5",         "h6",    "i",
+                                           "img",   "li",    "ol",         "p",     "pre",
+                                           "s",     "span",  "strong",     "sub",   "sup",
+                                           "table", "tbody", "td",         "tfoot", "th",
+                                           "thead", "tr",    "u",          "ul"};
     bool blank = true;
 
     for (size_t at = 0; blank && at < text.len;) {
@@ -99,8 +102,8 @@ static void trie_put(struct added_trie *t, str text, int32_t token)
     if (text.len && t->nodes[node].token < 0) t->nodes[node].token = token;
 }
 
-/* The longest token that `text` begins with, -1 when none; *len is its length.  `cut` (may be NULL) tells
- * whether the text ended while a longer token was still possible. */
+/* The longest token that `text` begins with, -1 when none; *len is its length.  `cut` (may be NULL)
+ * tells whether the text ended while a longer token was still possible. */
 static int32_t trie_longest(const struct added_trie *t, str text, size_t *len, bool *cut)
 {
     int32_t node = 0, found = -1;
@@ -118,7 +121,8 @@ static int32_t trie_longest(const struct added_trie *t, str text, size_t *len, b
     return found;
 }
 
-enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *normalized, void *ctx)
+enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *normalized,
+                     void *ctx)
 {
     size_t raw_bytes = 0, normalized_bytes = 0, guarded_bytes = 0, bytes = 0;
     str *texts = arena_array(arena, str, a->count);
@@ -227,8 +231,8 @@ bool added_next(struct added_scan *s, struct added_found *found)
 
 /* ---- guarding ---- */
 
-/* Whether the text could complete a token that what stands before it has begun: "/s>" after "<".  What
- * is only the inside of one is left alone: templates write "<|" role "|>". */
+/* Whether the text could complete a token that what stands before it has begun: "/s>" after "<".
+ * What is only the inside of one is left alone: templates write "<|" role "|>". */
 static bool completes_token(const struct added *a, str text)
 {
     for (size_t i = 0; i < a->count; i++) {

@@ -16,15 +16,16 @@ struct bpe_merge {
     bool used;
 };
 
-/* A link of the chain that the piece is cut into.  A symbol that was joined to its left one has len 0. */
+/* A link of the chain that the piece is cut into.  A symbol that was joined to its left one has len
+ * 0. */
 struct bpe_symbol {
     int32_t id; /* -1: text without a token, only with scores */
     int32_t before, after;
     uint32_t at, len; /* bytes of the piece */
 };
 
-/* A join that was possible when it was found.  Symbols only ever grow to the right, so it still is when
- * both symbols together are as long as they were. */
+/* A join that was possible when it was found.  Symbols only ever grow to the right, so it still is
+ * when both symbols together are as long as they were. */
 struct bpe_join {
     uint64_t order; /* rank << 32 | index of the left symbol: the least goes first */
     uint32_t len;
@@ -58,7 +59,8 @@ static int32_t joined_find(const struct bpe *m, str left, str right)
 {
     char text[BPE_TOKEN_BYTES_MAX];
 
-    if (m->word_prefix.len && str_starts(right, m->word_prefix)) right = str_tail(right, m->word_prefix.len);
+    if (m->word_prefix.len && str_starts(right, m->word_prefix))
+        right = str_tail(right, m->word_prefix.len);
     if (left.len > sizeof text || right.len > sizeof text - left.len) return -1;
     memcpy(text, left.at, left.len);
     memcpy(text + left.len, right.at, right.len);
@@ -176,12 +178,13 @@ static enum err merge_all(const struct bpe *m, struct bpe_work *w, str piece, si
 
 static void symbol_add(struct bpe_work *w, size_t *count, int32_t id, size_t at, size_t len)
 {
-    w->symbols[*count] =
-        (struct bpe_symbol){id, (int32_t)*count - 1, (int32_t)*count + 1, (uint32_t)at, (uint32_t)len};
+    w->symbols[*count] = (struct bpe_symbol){id, (int32_t)*count - 1, (int32_t)*count + 1,
+                                             (uint32_t)at, (uint32_t)len};
     ++*count;
 }
 
-/* The token of one character; with the affixes of models that mark the middle and the end of words. */
+/* The token of one character; with the affixes of models that mark the middle and the end of words.
+ */
 static int32_t character_find(const struct bpe *m, str piece, size_t at, size_t end, uint32_t cp)
 {
     bool first = at == 0, last = end == piece.len;
@@ -213,8 +216,9 @@ static bool bytes_known(const struct bpe *m, str piece, size_t at, size_t end)
     return true;
 }
 
-/* Cuts the piece into characters.  What has no token becomes bytes, or the unknown token: a run of it
- * one symbol where `fuse_unk`.  As in the reference, unknown text waits for the next known character. */
+/* Cuts the piece into characters.  What has no token becomes bytes, or the unknown token: a run of
+ * it one symbol where `fuse_unk`.  As in the reference, unknown text waits for the next known
+ * character. */
 static size_t symbols_of(const struct bpe *m, struct bpe_work *w, str piece)
 {
     size_t count = 0, unk_at = 0, unk_len = 0;
@@ -260,7 +264,8 @@ static enum err uncovered_add(const struct bpe *m, str text, bool *unk_before, s
     return e;
 }
 
-static enum err symbols_out(const struct bpe *m, const struct bpe_work *w, str piece, struct ids *out)
+static enum err symbols_out(const struct bpe *m, const struct bpe_work *w, str piece,
+                            struct ids *out)
 {
     enum err e = ERR_NONE;
     bool unk_before = false;

@@ -14,28 +14,31 @@
 
 enum {
     BPE_PIECE_BYTES_MAX = 1 << 28, /* longer text is refused before it comes here */
-    BPE_TOKEN_BYTES_MAX = 4096,    /* of a token that merges make; published ones have 400 at most */
+    BPE_TOKEN_BYTES_MAX = 4096, /* of a token that merges make; published ones have 400 at most */
 };
 
 struct bpe {
     const struct tokens *tokens;
     struct bpe_merge *merges; /* hashed by pair */
     uint64_t merge_mask;
-    uint64_t merge_spread;      /* odd, drawn by this process: the file's author cannot choose collisions */
-    const uint32_t *score_rank; /* by id, 0 the best, UINT32_MAX never joined; NULL: merges decide */
-    int32_t unk;                /* -1: characters without a token vanish */
+    uint64_t
+        merge_spread; /* odd, drawn by this process: the file's author cannot choose collisions */
+    const uint32_t
+        *score_rank; /* by id, 0 the best, UINT32_MAX never joined; NULL: merges decide */
+    int32_t unk;     /* -1: characters without a token vanish */
     bool fuse_unk;
     bool byte_fallback;
     bool ignore_merges;
     int32_t byte_id[256]; /* <0xNN>; -1 when absent */
-    str word_prefix;      /* "continuing_subword_prefix" and "end_of_word_suffix"; empty in every model */
-    str word_suffix;      /* that we know */
+    str word_prefix; /* "continuing_subword_prefix" and "end_of_word_suffix"; empty in every model
+                      */
+    str word_suffix; /* that we know */
 };
 
 /* Room for `count` merges.  ERR_MEMORY. */
 enum err bpe_merges_init(struct bpe *m, struct arena *a, size_t count);
-/* ERR_INVALID when the vocabulary lacks one of both or what they make.  A later entry for the same pair
- * wins, as in the reference. */
+/* ERR_INVALID when the vocabulary lacks one of both or what they make.  A later entry for the same
+ * pair wins, as in the reference. */
 enum err bpe_merge_add(struct bpe *m, str left, str right, uint32_t rank);
 
 /* Looks for the <0xNN> tokens. */

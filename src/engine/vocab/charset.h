@@ -17,7 +17,7 @@ struct charset {
     bool negated; /* the whole */
     struct charset_range {
         uint32_t first, last;
-    } *ranges;
+    } * ranges;
     uint32_t ranges_count, ranges_cap;
 };
 
@@ -25,7 +25,8 @@ struct charset {
 bool charset_add_range(struct charset *s, struct arena *a, uint32_t first, uint32_t last);
 bool charset_add_none_of(struct charset *s, uint16_t kinds);
 /* Both cases of every ASCII letter in it, and the two other characters that fold to ASCII letters:
- * U+017F (long s) and U+212A (Kelvin).  False when a range holds other characters that have cases. */
+ * U+017F (long s) and U+212A (Kelvin).  False when a range holds other characters that have cases.
+ */
 bool charset_fold(struct charset *s, struct arena *a);
 void charset_seal(struct charset *s); /* after the last addition */
 

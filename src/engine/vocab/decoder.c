@@ -42,7 +42,8 @@ static bool fused(const struct decoder *d)
 
 static enum err strip_add(struct decoder *d, struct arena *a, str content, int left, int right)
 {
-    struct decoder_step step = {DECODER_STRIP, .from = arena_str(a, content), .left = left, .right = right};
+    struct decoder_step step = {DECODER_STRIP, .from = arena_str(a, content), .left = left,
+                                .right = right};
 
     if (step.from.at == NULL) return ERR_MEMORY;
     if (fused(d) && content.len == 1) {
@@ -55,7 +56,8 @@ static enum err strip_add(struct decoder *d, struct arena *a, str content, int l
 static enum err read_metaspace(struct decoder *d, struct arena *a, yyjson_val *json)
 {
     str mark = json_get_str(json, "replacement");
-    struct decoder_step step = {DECODER_METASPACE, .from = arena_str(a, mark.len ? mark : low_line)};
+    struct decoder_step step = {DECODER_METASPACE,
+                                .from = arena_str(a, mark.len ? mark : low_line)};
     str scheme = json_get_str(json, "prepend_scheme");
 
     if (step.from.at == NULL) return ERR_MEMORY;
@@ -80,7 +82,8 @@ enum err decoder_sentence(struct decoder *d, struct arena *a, bool drop_prefix)
     return e;
 }
 
-static enum err read_replace(struct decoder *d, struct arena *a, yyjson_val *json, struct err_note *why)
+static enum err read_replace(struct decoder *d, struct arena *a, yyjson_val *json,
+                             struct err_note *why)
 {
     struct decoder_step step = {DECODER_REPLACE,
                                 arena_str(a, json_get_str(json_get(json, "pattern"), "String")),
@@ -92,12 +95,14 @@ static enum err read_replace(struct decoder *d, struct arena *a, yyjson_val *jso
     return step_add(d, a, step);
 }
 
-static enum err read_strip(struct decoder *d, struct arena *a, yyjson_val *json, struct err_note *why)
+static enum err read_strip(struct decoder *d, struct arena *a, yyjson_val *json,
+                           struct err_note *why)
 {
     str content = json_get_str(json, "content");
     int64_t left = json_get_int(json, "start", 0), right = json_get_int(json, "stop", 0);
 
-    if (content.len == 0 || utf8_count(content) != 1 || left < 0 || left > 255 || right < 0 || right > 255)
+    if (content.len == 0 || utf8_count(content) != 1 || left < 0 || left > 255 || right < 0 ||
+        right > 255)
         return err_set(why, ERR_MODEL_UNUSABLE, "decoder Strip with a bad content, start or stop");
     return strip_add(d, a, content, (int)left, (int)right);
 }
@@ -110,14 +115,16 @@ static enum err read_one(struct decoder *d, struct arena *a, yyjson_val *json, s
     if (str_eq(type, STR("Strip"))) return read_strip(d, a, json, why);
     if (str_eq(type, STR("ByteLevel"))) return decoder_byte_level(d, a);
     if (str_eq(type, STR("Metaspace"))) return read_metaspace(d, a, json);
-    if (str_eq(type, STR("Fuse"))) return step_add(d, a, (struct decoder_step){.kind = DECODER_FUSE});
+    if (str_eq(type, STR("Fuse")))
+        return step_add(d, a, (struct decoder_step){.kind = DECODER_FUSE});
     if (str_eq(type, STR("ByteFallback"))) {
         d->byte_fallback = true;
         return step_add(d, a, (struct decoder_step){.kind = DECODER_BYTE_FALLBACK});
     }
     if (str_eq(type, STR("BPEDecoder"))) {
         str suffix = json_get_str(json, "suffix");
-        struct decoder_step step = {DECODER_SUFFIX, .from = arena_str(a, suffix.len ? suffix : STR("</w>"))};
+        struct decoder_step step = {DECODER_SUFFIX,
+                                    .from = arena_str(a, suffix.len ? suffix : STR("</w>"))};
         return step.from.at ? step_add(d, a, step) : ERR_MEMORY;
     }
     return err_set(why, ERR_MODEL_UNUSABLE, "decoder \"%.*s\" is not supported",
@@ -134,7 +141,8 @@ static enum err read_any(struct decoder *d, struct arena *a, yyjson_val *json, s
     return e;
 }
 
-enum err decoder_from_json(struct decoder *d, struct arena *a, yyjson_val *json, struct err_note *why)
+enum err decoder_from_json(struct decoder *d, struct arena *a, yyjson_val *json,
+                           struct err_note *why)
 {
     *d = (struct decoder){0};
     if (json == NULL || yyjson_is_null(json)) {
@@ -142,14 +150,17 @@ enum err decoder_from_json(struct decoder *d, struct arena *a, yyjson_val *json,
         return ERR_NONE;
     }
     enum err e = read_any(d, a, json, why);
-    return e == ERR_LIMIT ? err_set(why, ERR_MODEL_UNUSABLE, "more than %d decoders", DECODER_STEPS_MAX) : e;
+    return e == ERR_LIMIT
+               ? err_set(why, ERR_MODEL_UNUSABLE, "more than %d decoders", DECODER_STEPS_MAX)
+               : e;
 }
 
 /* ---- the byte-level alphabet ---- */
 
 static bool stands_for_itself(unsigned byte)
 {
-    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+    return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) ||
+           (byte >= 174 && byte <= 255);
 }
 
 uint32_t decoder_character_of(uint8_t byte)
@@ -338,7 +349,8 @@ static void step_run(const struct decoder_step *step, const struct pieces *from,
     }
 }
 
-enum err decoder_run(const struct decoder *d, struct pieces *in, struct pieces *other, struct buf *out)
+enum err decoder_run(const struct decoder *d, struct pieces *in, struct pieces *other,
+                     struct buf *out)
 {
     struct pieces *from = in, *to = other;
 

@@ -29,14 +29,17 @@ struct decoder {
     str lead_token; /* or every occurrence of this in the first token (Metaspace) */
 };
 
-/* From the "decoder" value (NULL or null: tokens joined by blanks).  ERR_MODEL_UNUSABLE with the part. */
-enum err decoder_from_json(struct decoder *d, struct arena *a, yyjson_val *json, struct err_note *why);
+/* From the "decoder" value (NULL or null: tokens joined by blanks).  ERR_MODEL_UNUSABLE with the
+ * part. */
+enum err decoder_from_json(struct decoder *d, struct arena *a, yyjson_val *json,
+                           struct err_note *why);
 /* For vocabularies without such a file. */
 enum err decoder_byte_level(struct decoder *d, struct arena *a);
 enum err decoder_sentence(struct decoder *d, struct arena *a, bool drop_prefix);
 
 /* Tokens, as pieces of *in, to text; uses both as work room.  The reference's own result. */
-enum err decoder_run(const struct decoder *d, struct pieces *in, struct pieces *other, struct buf *out);
+enum err decoder_run(const struct decoder *d, struct pieces *in, struct pieces *other,
+                     struct buf *out);
 
 /* The bytes of one token in the middle of a text.  *byte: it is a <0xNN> token. */
 void decoder_token(const struct decoder *d, str token, struct buf *out, bool *byte);

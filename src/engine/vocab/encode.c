@@ -5,8 +5,8 @@
 
 enum {
     ENCODE_BYTES_MAX = BPE_PIECE_BYTES_MAX / 4, /* of a text */
-    ENCODE_GROWTH = 4,                          /* normalized text at most, times the original ... */
-    ENCODE_GROWTH_BASE = 1 << 20,               /* ... plus this */
+    ENCODE_GROWTH = 4,            /* normalized text at most, times the original ... */
+    ENCODE_GROWTH_BASE = 1 << 20, /* ... plus this */
 };
 
 struct encoding {
@@ -43,12 +43,15 @@ static enum err text_encode(struct encoding *c, str text, bool first)
 static enum err segment_encode(struct encoding *c, str text, bool first)
 {
     const struct vocab *v = c->v;
-    struct added_scan scan = {.added = &v->added, .trie = &v->added.normalized, .markers = c->markers};
+    struct added_scan scan = {.added = &v->added,
+                              .trie = &v->added.normalized,
+                              .markers = c->markers};
     struct added_found found;
     enum err e = normal_run(&v->normal, &c->normal, text, &scan.text, c->why);
 
     while (!e && added_next(&scan, &found)) {
-        if (found.before.len) e = text_encode(c, found.before, first && found.before.at == scan.text.at);
+        if (found.before.len)
+            e = text_encode(c, found.before, first && found.before.at == scan.text.at);
         if (!e && found.token) e = ids_add(c->out, found.token->id);
     }
     return e;
@@ -56,8 +59,10 @@ static enum err segment_encode(struct encoding *c, str text, bool first)
 
 static enum err raw_encode(struct encoding *c, str text)
 {
-    struct added_scan scan = {
-        .added = &c->v->added, .trie = &c->v->added.raw, .text = text, .markers = c->markers};
+    struct added_scan scan = {.added = &c->v->added,
+                              .trie = &c->v->added.raw,
+                              .text = text,
+                              .markers = c->markers};
     struct added_found found;
     enum err e = ERR_NONE;
 

@@ -1,5 +1,5 @@
-/* The mappings are utf8proc's.  Its own function for whole texts sorts marks by exchanging neighbours,
- * which a megabyte of marks makes quadratic, so the order of work is ours. */
+/* The mappings are utf8proc's.  Its own function for whole texts sorts marks by exchanging
+ * neighbours, which a megabyte of marks makes quadratic, so the order of work is ours. */
 #include "engine/vocab/nform.h"
 
 #include <stdlib.h>
@@ -34,7 +34,8 @@ static bool run_sort(int32_t *marks, size_t count)
     int32_t small[64], *sorted = small;
     bool ordered = true;
 
-    for (size_t i = 1; ordered && i < count; i++) ordered = class_of(marks[i - 1]) <= class_of(marks[i]);
+    for (size_t i = 1; ordered && i < count; i++)
+        ordered = class_of(marks[i - 1]) <= class_of(marks[i]);
     if (ordered) return true;
     if (count > sizeof small / sizeof *small) sorted = malloc(count * sizeof *sorted);
     if (sorted == NULL) return false;
@@ -57,8 +58,8 @@ static bool marks_sort(int32_t *cps, size_t count)
     return true;
 }
 
-/* U+11A7 stands one before the first trailing consonant of Hangul and composes with nothing; utf8proc 2.8
- * takes it for one, so the text is composed on both sides of it. */
+/* U+11A7 stands one before the first trailing consonant of Hangul and composes with nothing;
+ * utf8proc 2.8 takes it for one, so the text is composed on both sides of it. */
 static size_t composed(int32_t *cps, size_t count)
 {
     size_t made = 0;
@@ -77,7 +78,8 @@ static size_t composed(int32_t *cps, size_t count)
     return made;
 }
 
-static enum err part_add(enum nform form, str text, struct buf *out, int32_t **wide, size_t *wide_cap)
+static enum err part_add(enum nform form, str text, struct buf *out, int32_t **wide,
+                         size_t *wide_cap)
 {
     utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE;
     size_t count = 0;
@@ -87,7 +89,8 @@ static enum err part_add(enum nform form, str text, struct buf *out, int32_t **w
         int32_t cp = (int32_t)unicode_next(text.at, &at);
         int boundary = 0;
         if (!room(wide, wide_cap, count + EXPANSION_MAX)) return ERR_MEMORY;
-        utf8proc_ssize_t n = utf8proc_decompose_char(cp, *wide + count, EXPANSION_MAX, options, &boundary);
+        utf8proc_ssize_t n =
+            utf8proc_decompose_char(cp, *wide + count, EXPANSION_MAX, options, &boundary);
         if (n < 0 || n > EXPANSION_MAX) {
             (*wide)[count] = cp;
             n = 1;

@@ -11,7 +11,7 @@
 enum normal_kind {
     NORMAL_PREPEND,
     NORMAL_REPLACE,
-    NORMAL_FORM,          /* NFC and its kin */
+    NORMAL_FORM, /* NFC and its kin */
     NORMAL_LOWERCASE,
     NORMAL_STRIP,
     NORMAL_STRIP_ACCENTS, /* every mark goes */
@@ -66,23 +66,27 @@ enum err normal_add_squeeze(struct normal *n, struct arena *a)
     return step_add(n, a, (struct normal_step){.kind = NORMAL_SQUEEZE});
 }
 
-static enum err read_replace(struct normal *n, struct arena *a, yyjson_val *json, struct err_note *why)
+static enum err read_replace(struct normal *n, struct arena *a, yyjson_val *json,
+                             struct err_note *why)
 {
     yyjson_val *pattern = json_get(json, "pattern");
     str literal = json_get_str(pattern, "String"), text = json_get_str(pattern, "Regex");
-    struct normal_step step = {.kind = NORMAL_REPLACE, .to = arena_str(a, json_get_str(json, "content"))};
+    struct normal_step step = {.kind = NORMAL_REPLACE,
+                               .to = arena_str(a, json_get_str(json, "content"))};
 
     if (step.to.at == NULL) return ERR_MEMORY;
     enum err e = pattern_new(&step.from, a, literal.at ? literal : text, literal.at != NULL, why);
     return e ? err_context(why, e, "normalizer Replace") : step_add(n, a, step);
 }
 
-static enum err read_sequence(struct normal *n, struct arena *a, yyjson_val *list, struct err_note *why)
+static enum err read_sequence(struct normal *n, struct arena *a, yyjson_val *list,
+                              struct err_note *why)
 {
     yyjson_arr_iter each = yyjson_arr_iter_with(list);
     enum err e = ERR_NONE;
 
-    for (yyjson_val *v; !e && (v = yyjson_arr_iter_next(&each));) e = normal_from_json(n, a, v, why);
+    for (yyjson_val *v; !e && (v = yyjson_arr_iter_next(&each));)
+        e = normal_from_json(n, a, v, why);
     return e;
 }
 
@@ -94,15 +98,20 @@ static bool simple_step(str type, yyjson_val *json, struct normal_step *step)
         enum normal_kind kind;
         enum nform form;
     } known[] = {
-        {"NFC", NORMAL_FORM, NFORM_C},   {"NFD", NORMAL_FORM, NFORM_D},
-        {"NFKC", NORMAL_FORM, NFORM_KC}, {"NFKD", NORMAL_FORM, NFORM_KD},
-        {"Lowercase", NORMAL_LOWERCASE, 0}, {"Strip", NORMAL_STRIP, 0},
-        {"StripAccents", NORMAL_STRIP_ACCENTS, 0}, {"Nmt", NORMAL_NMT, 0},
+        {"NFC", NORMAL_FORM, NFORM_C},
+        {"NFD", NORMAL_FORM, NFORM_D},
+        {"NFKC", NORMAL_FORM, NFORM_KC},
+        {"NFKD", NORMAL_FORM, NFORM_KD},
+        {"Lowercase", NORMAL_LOWERCASE, 0},
+        {"Strip", NORMAL_STRIP, 0},
+        {"StripAccents", NORMAL_STRIP_ACCENTS, 0},
+        {"Nmt", NORMAL_NMT, 0},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (!str_eq(type, str_of(known[i].type))) continue;
-        *step = (struct normal_step){.kind = known[i].kind, .form = known[i].form,
+        *step = (struct normal_step){.kind = known[i].kind,
+                                     .form = known[i].form,
                                      .left = json_get_bool(json, "strip_left", true),
                                      .right = json_get_bool(json, "strip_right", true)};
         return true;
@@ -128,8 +137,9 @@ enum err normal_from_json(struct normal *n, struct arena *a, yyjson_val *json, s
     else
         return err_set(why, ERR_MODEL_UNUSABLE, "normalizer \"%.*s\" is not supported",
                        (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
-    if (e == ERR_LIMIT) e = err_set(why, ERR_MODEL_UNUSABLE, "more than %d normalizers, or a text over %d bytes",
-                                        NORMAL_STEPS_MAX, NORMAL_TEXT_MAX);
+    if (e == ERR_LIMIT)
+        e = err_set(why, ERR_MODEL_UNUSABLE, "more than %d normalizers, or a text over %d bytes",
+                    NORMAL_STEPS_MAX, NORMAL_TEXT_MAX);
     return e;
 }
 
@@ -156,8 +166,8 @@ void normal_work_fini(struct normal_work *w)
 
 /* ---- running ---- */
 
-static enum err replace_all(const struct normal_step *step, struct normal_work *w, str text, struct buf *out,
-                            struct err_note *why)
+static enum err replace_all(const struct normal_step *step, struct normal_work *w, str text,
+                            struct buf *out, struct err_note *why)
 {
     size_t done = 0, from = 0, at, end;
 
@@ -227,12 +237,12 @@ static void nmt(str text, struct buf *out)
 {
     for (size_t at = 0; at < text.len;) {
         uint32_t cp = unicode_next(text.at, &at);
-        if ((cp >= 1 && cp <= 8) || cp == 0x0B || (cp >= 0x0E && cp <= 0x1F) || cp == 0x7F || cp == 0x8F ||
-            cp == 0x9F)
+        if ((cp >= 1 && cp <= 8) || cp == 0x0B || (cp >= 0x0E && cp <= 0x1F) || cp == 0x7F ||
+            cp == 0x8F || cp == 0x9F)
             continue;
         bool blank = cp == 0x09 || cp == 0x0A || cp == 0x0C || cp == 0x0D || cp == 0x1680 ||
-                     (cp >= 0x200B && cp <= 0x200F) || cp == 0x2028 || cp == 0x2029 || cp == 0x2581 ||
-                     cp == 0xFEFF || cp == 0xFFFD;
+                     (cp >= 0x200B && cp <= 0x200F) || cp == 0x2028 || cp == 0x2029 ||
+                     cp == 0x2581 || cp == 0xFEFF || cp == 0xFFFD;
         character_add(out, blank ? ' ' : cp);
     }
 }
@@ -246,8 +256,8 @@ static void squeeze(str text, struct buf *out)
     while (out->len && out->at[out->len - 1] == ' ') out->len--;
 }
 
-static enum err step_run(const struct normal_step *step, struct normal_work *w, str text, struct buf *to,
-                         struct err_note *why)
+static enum err step_run(const struct normal_step *step, struct normal_work *w, str text,
+                         struct buf *to, struct err_note *why)
 {
     switch (step->kind) {
     case NORMAL_PREPEND:
@@ -274,7 +284,8 @@ enum err normal_run(const struct normal *n, struct normal_work *w, str text, str
         buf_clear(to);
         enum err e = step_run(&n->steps[i], w, text, to, why);
         if (e) return e;
-        if (to->bad) return err_set(why, ERR_LIMIT, "the text grows too large when it is normalized");
+        if (to->bad)
+            return err_set(why, ERR_LIMIT, "the text grows too large when it is normalized");
         text = buf_str(to);
         to = to == &w->one ? &w->two : &w->one;
     }

@@ -19,14 +19,16 @@ struct normal {
     int count;
 };
 
-/* From the "normalizer" value (NULL or null: none).  The memory is the arena's, but patterns end with
- * normal_fini.  ERR_MODEL_UNUSABLE says which part is not known or not valid. */
-enum err normal_from_json(struct normal *n, struct arena *a, yyjson_val *json, struct err_note *why);
+/* From the "normalizer" value (NULL or null: none).  The memory is the arena's, but patterns end
+ * with normal_fini.  ERR_MODEL_UNUSABLE says which part is not known or not valid. */
+enum err normal_from_json(struct normal *n, struct arena *a, yyjson_val *json,
+                          struct err_note *why);
 /* The same by hand, for vocabularies without such a file. */
 enum err normal_add_prepend(struct normal *n, struct arena *a, str text);
 enum err normal_add_replace(struct normal *n, struct arena *a, str from, str to);
 enum err normal_add_nfc(struct normal *n, struct arena *a);
-enum err normal_add_squeeze(struct normal *n, struct arena *a); /* SentencePiece: no repeated, no outer blanks */
+enum err normal_add_squeeze(struct normal *n,
+                            struct arena *a); /* SentencePiece: no repeated, no outer blanks */
 void normal_fini(struct normal *n);
 
 struct normal_work { /* one caller's memory */
@@ -38,7 +40,8 @@ struct normal_work { /* one caller's memory */
 void normal_work_init(struct normal_work *w, size_t bytes_max, struct pattern_work *pattern);
 void normal_work_fini(struct normal_work *w);
 
-/* *out is `text` itself, or lies in one of the buffers until the next call.  Valid UTF-8 in and out. */
+/* *out is `text` itself, or lies in one of the buffers until the next call.  Valid UTF-8 in and
+ * out. */
 enum err normal_run(const struct normal *n, struct normal_work *w, str text, str *out,
                     struct err_note *why);
 

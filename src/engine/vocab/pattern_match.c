@@ -9,7 +9,8 @@
 
 enum {
     STOP_LOOK_STEPS = 1 << 16, /* steps between two looks at the stop flag */
-    PCRE_LIMIT_FIRST = 20000,  /* match limit of the first try; only a second, longer one is paid for */
+    PCRE_LIMIT_FIRST =
+        20000, /* match limit of the first try; only a second, longer one is paid for */
 };
 
 struct run {
@@ -21,8 +22,9 @@ struct run {
 
 void pattern_work_init(struct pattern_work *w, size_t text_bytes, const volatile bool *stop)
 {
-    *w = (struct pattern_work){
-        .steps_left = (uint64_t)text_bytes * PATTERN_STEPS_PER_BYTE + PATTERN_STEPS_BASE, .stop = stop};
+    *w = (struct pattern_work){.steps_left = (uint64_t)text_bytes * PATTERN_STEPS_PER_BYTE +
+                                             PATTERN_STEPS_BASE,
+                               .stop = stop};
 }
 
 void pattern_work_fini(struct pattern_work *w)
@@ -85,14 +87,15 @@ static bool assertion_holds(enum pattern_op op, str text, size_t at)
     case PATTERN_LINE_END: return at == text.len || text.at[at] == '\n';
     case PATTERN_TEXT_BEGIN: return at == 0;
     case PATTERN_TEXT_END: return at == text.len;
-    case PATTERN_TEXT_END_LINE: return at == text.len || (at + 1 == text.len && text.at[at] == '\n');
+    case PATTERN_TEXT_END_LINE:
+        return at == text.len || (at + 1 == text.len && text.at[at] == '\n');
     case PATTERN_WORD_EDGE: return word_before(text, at) != word_at(text, at);
     default: return word_before(text, at) == word_at(text, at); /* PATTERN_NOT_WORD_EDGE */
     }
 }
 
-/* Takes as many characters of the set as the step allows; false when too few.  *low is where the text
- * stood after the least number. */
+/* Takes as many characters of the set as the step allows; false when too few.  *low is where the
+ * text stood after the least number. */
 static bool repeat_take(struct run *r, const struct pattern_step *step, size_t *at, size_t *low)
 {
     const struct charset *set = &r->p->sets[step->set];
@@ -109,8 +112,8 @@ static bool repeat_take(struct run *r, const struct pattern_step *step, size_t *
     return pay(r, 1 + (*at - begin)) && count >= step->min;
 }
 
-/* From step `pc` with the text at `at`: true with *end where it matched.  Recursion is as deep as the
- * pattern nests look-ahead and atomic groups. */
+/* From step `pc` with the text at `at`: true with *end where it matched.  Recursion is as deep as
+ * the pattern nests look-ahead and atomic groups. */
 static bool run(struct run *r, uint32_t pc, size_t at, size_t *end)
 {
     struct pattern_work *w = r->w;
@@ -196,8 +199,8 @@ static enum err pcre_find(const struct pattern *p, struct pattern_work *w, str t
         uint32_t options = PCRE2_NO_UTF_CHECK;
         n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, options, w->pcre, limits);
         if (n == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap */
-            n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, options | PCRE2_NO_JIT, w->pcre,
-                            limits);
+            n = pcre2_match(p->pcre, (PCRE2_SPTR)text.at, text.len, from, options | PCRE2_NO_JIT,
+                            w->pcre, limits);
         uint64_t price = limit == PCRE_LIMIT_FIRST ? 1 : limit;
         if (price > w->steps_left || limit > UINT32_MAX / 8) e = ERR_LIMIT;
         if (w->stop && *w->stop) e = ERR_CANCELLED;
@@ -211,8 +214,8 @@ static enum err pcre_find(const struct pattern *p, struct pattern_work *w, str t
     return ERR_NONE;
 }
 
-enum err pattern_find(const struct pattern *p, struct pattern_work *w, str text, size_t from, size_t *at,
-                      size_t *end, struct err_note *why)
+enum err pattern_find(const struct pattern *p, struct pattern_work *w, str text, size_t from,
+                      size_t *at, size_t *end, struct err_note *why)
 {
     struct run r = {.p = p, .w = w, .text = text};
 
@@ -233,6 +236,7 @@ enum err pattern_find(const struct pattern *p, struct pattern_work *w, str text,
         }
         *at = STR_NPOS;
     }
-    return r.err == ERR_LIMIT ? err_set(why, ERR_LIMIT, "a pattern of the tokenizer takes too long on this text")
-                              : r.err;
+    return r.err == ERR_LIMIT
+               ? err_set(why, ERR_LIMIT, "a pattern of the tokenizer takes too long on this text")
+               : r.err;
 }

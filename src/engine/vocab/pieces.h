@@ -1,5 +1,5 @@
-/* A text cut into pieces, on its way from one stage of the pipeline to the next: pre-tokenizers cut text,
- * decoders put tokens together again. */
+/* A text cut into pieces, on its way from one stage of the pipeline to the next: pre-tokenizers cut
+ * text, decoders put tokens together again. */
 #ifndef SEMA_ENGINE_VOCAB_PIECES_H
 #define SEMA_ENGINE_VOCAB_PIECES_H
 
@@ -32,6 +32,7 @@ enum err pieces_err(const struct pieces *p);
 
 static inline str pieces_at(const struct pieces *p, size_t i)
 {
+    if (p->text.at == NULL) return STR(""); /* nothing but empty pieces */
     return (str){p->text.at + p->at[i].at, p->at[i].len};
 }
 

@@ -14,13 +14,19 @@ enum split_kind {
     SPLIT_METASPACE,
 };
 
-enum split_how { SPLIT_ISOLATED, SPLIT_REMOVED, SPLIT_WITH_PREVIOUS, SPLIT_WITH_NEXT, SPLIT_CONTIGUOUS };
+enum split_how {
+    SPLIT_ISOLATED,
+    SPLIT_REMOVED,
+    SPLIT_WITH_PREVIOUS,
+    SPLIT_WITH_NEXT,
+    SPLIT_CONTIGUOUS
+};
 
 struct split_step {
     enum split_kind kind;
     enum split_how how;
     bool invert;
-    bool prefix;           /* BYTE_LEVEL, METASPACE: put a blank in front where none is ... */
+    bool prefix;            /* BYTE_LEVEL, METASPACE: put a blank in front where none is ... */
     bool prefix_only_first; /* ... of the whole input only */
     struct pattern *pattern;
     unsigned kinds;         /* KIND */
@@ -65,8 +71,8 @@ static enum err step_add(struct split *s, struct arena *a, struct split_step ste
 
 static bool how_read(yyjson_val *json, enum split_how otherwise, enum split_how *how)
 {
-    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
-                                        "Contiguous"};
+    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
     str name = json_get_str(json, "behavior");
 
     *how = otherwise;
@@ -84,7 +90,8 @@ enum err split_add_digits(struct split *s, struct arena *a)
     return step_add(s, a, (struct split_step){.kind = SPLIT_KIND, .kinds = UNICODE_N});
 }
 
-enum err split_add_pattern(struct split *s, struct arena *a, str pattern, bool prefix, struct err_note *why)
+enum err split_add_pattern(struct split *s, struct arena *a, str pattern, bool prefix,
+                           struct err_note *why)
 {
     struct split_step step = {.kind = SPLIT_PATTERN, .prefix = prefix};
     enum err e = pattern_new(&step.pattern, a, pattern, false, why);
@@ -101,21 +108,24 @@ enum err split_add_byte_level(struct split *s, struct arena *a)
 
 static enum err read_split(struct split *s, struct arena *a, yyjson_val *json, struct err_note *why)
 {
-    struct split_step step = {.kind = SPLIT_PATTERN, .invert = json_get_bool(json, "invert", false)};
+    struct split_step step = {.kind = SPLIT_PATTERN,
+                              .invert = json_get_bool(json, "invert", false)};
     yyjson_val *pattern = json_get(json, "pattern");
     str literal = json_get_str(pattern, "String"), text = json_get_str(pattern, "Regex");
 
     if (json_str(pattern).at) literal = json_str(pattern); /* as older files have it */
     if (!how_read(json, SPLIT_ISOLATED, &step.how))
         return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer Split with an unknown behavior");
-    enum err e = pattern_new(&step.pattern, a, literal.at ? literal : text, literal.at != NULL, why);
+    enum err e =
+        pattern_new(&step.pattern, a, literal.at ? literal : text, literal.at != NULL, why);
     if (e) return err_context(why, e, "pre_tokenizer Split");
     e = step_add(s, a, step);
     if (e) pattern_free(step.pattern);
     return e;
 }
 
-static enum err read_byte_level(struct split *s, struct arena *a, yyjson_val *json, struct err_note *why)
+static enum err read_byte_level(struct split *s, struct arena *a, yyjson_val *json,
+                                struct err_note *why)
 {
     struct split_step step = {.kind = SPLIT_BYTE_LEVEL,
                               .prefix = json_get_bool(json, "add_prefix_space", true)};
@@ -129,7 +139,8 @@ static enum err read_byte_level(struct split *s, struct arena *a, yyjson_val *js
     return e;
 }
 
-static enum err read_metaspace(struct split *s, struct arena *a, yyjson_val *json, struct err_note *why)
+static enum err read_metaspace(struct split *s, struct arena *a, yyjson_val *json,
+                               struct err_note *why)
 {
     str mark = json_get_str(json, "replacement"), scheme = json_get_str(json, "prepend_scheme");
     struct split_step step = {
@@ -142,7 +153,8 @@ static enum err read_metaspace(struct split *s, struct arena *a, yyjson_val *jso
 
     if (step.mark.at == NULL) return ERR_MEMORY;
     if (utf8_count(step.mark) != 1)
-        return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer Metaspace: replacement is not one character");
+        return err_set(why, ERR_MODEL_UNUSABLE,
+                       "pre_tokenizer Metaspace: replacement is not one character");
     if (step.how == SPLIT_WITH_NEXT) {
         enum err e = pattern_new(&step.pattern, a, step.mark, true, why);
         if (e) return e;
@@ -152,7 +164,8 @@ static enum err read_metaspace(struct split *s, struct arena *a, yyjson_val *jso
     return e;
 }
 
-static enum err read_sequence(struct split *s, struct arena *a, yyjson_val *list, struct err_note *why)
+static enum err read_sequence(struct split *s, struct arena *a, yyjson_val *list,
+                              struct err_note *why)
 {
     yyjson_arr_iter each = yyjson_arr_iter_with(list);
     enum err e = ERR_NONE;
@@ -178,7 +191,8 @@ enum err split_from_json(struct split *s, struct arena *a, yyjson_val *json, str
         e = read_metaspace(s, a, json, why);
     } else if (str_eq(type, STR("Digits"))) {
         step.kinds = UNICODE_N;
-        step.how = json_get_bool(json, "individual_digits", false) ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS;
+        step.how =
+            json_get_bool(json, "individual_digits", false) ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS;
         e = step_add(s, a, step);
     } else if (str_eq(type, STR("Whitespace"))) {
         step = (struct split_step){.kind = SPLIT_WORDS, .how = SPLIT_REMOVED, .invert = true};
@@ -191,14 +205,16 @@ enum err split_from_json(struct split *s, struct arena *a, yyjson_val *json, str
         step.kinds = UNICODE_P;
         step.ascii_punctuation = true;
         if (!how_read(json, SPLIT_ISOLATED, &step.how))
-            return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer Punctuation with an unknown behavior");
+            return err_set(why, ERR_MODEL_UNUSABLE,
+                           "pre_tokenizer Punctuation with an unknown behavior");
         e = step_add(s, a, step);
     } else {
         return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer \"%.*s\" is not supported",
                        (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
     }
-    return e == ERR_LIMIT ? err_set(why, ERR_MODEL_UNUSABLE, "more than %d pre_tokenizers", SPLIT_STEPS_MAX)
-                          : e;
+    return e == ERR_LIMIT
+               ? err_set(why, ERR_MODEL_UNUSABLE, "more than %d pre_tokenizers", SPLIT_STEPS_MAX)
+               : e;
 }
 
 void split_fini(struct split *s)
@@ -231,7 +247,8 @@ static enum err cut_add(struct split_work *w, size_t at, size_t end, bool match)
     return ERR_NONE;
 }
 
-static enum err cuts_of_pattern(struct split_work *w, const struct pattern *p, str text, struct err_note *why)
+static enum err cuts_of_pattern(struct split_work *w, const struct pattern *p, str text,
+                                struct err_note *why)
 {
     size_t done = 0, from = 0, at, end;
 
@@ -264,7 +281,8 @@ static enum err cuts_of_kind(struct split_work *w, const struct split_step *step
     for (size_t at = 0; at < text.len;) {
         size_t begin = at;
         uint32_t cp = unicode_next(text.at, &at);
-        if (!(unicode_kind(cp) & step->kinds) && !(step->ascii_punctuation && ascii_punctuation(cp)))
+        if (!(unicode_kind(cp) & step->kinds) &&
+            !(step->ascii_punctuation && ascii_punctuation(cp)))
             continue;
         enum err e = cut_add(w, done, begin, false);
         if (!e) e = cut_add(w, begin, at, true);
@@ -388,8 +406,8 @@ static void metaspace_add(const struct split_step *step, str text, bool first, s
     buf_add(out, text);
 }
 
-static enum err step_run(const struct split_step *step, struct split_work *w, const struct pieces *from,
-                         struct pieces *to, struct err_note *why)
+static enum err step_run(const struct split_step *step, struct split_work *w,
+                         const struct pieces *from, struct pieces *to, struct err_note *why)
 {
     for (size_t i = 0; i < from->count; i++) {
         str piece = pieces_at(from, i);
@@ -402,7 +420,8 @@ static enum err step_run(const struct split_step *step, struct split_work *w, co
             if (step->prefix && !str_starts(piece, STR(" "))) buf_add_char(&to->text, ' ');
             buf_add(&to->text, piece);
         }
-        if (to->text.bad) return err_set(why, ERR_LIMIT, "the text grows too large when it is split");
+        if (to->text.bad)
+            return err_set(why, ERR_LIMIT, "the text grows too large when it is split");
         if (step->pattern || step->kind == SPLIT_KIND || step->kind == SPLIT_WORDS) {
             str text = {to->text.at + at, to->text.len - at};
             enum err e = piece_cut(step, w, text, at, first, to, why);
@@ -414,8 +433,8 @@ static enum err step_run(const struct split_step *step, struct split_work *w, co
     return ERR_NONE;
 }
 
-enum err split_run(const struct split *s, struct split_work *w, str text, bool first, struct pieces **out,
-                   struct err_note *why)
+enum err split_run(const struct split *s, struct split_work *w, str text, bool first,
+                   struct pieces **out, struct err_note *why)
 {
     struct pieces *from = &w->one, *to = &w->two, *swap;
     enum err e = ERR_NONE;

@@ -1,4 +1,5 @@
-/* Pre-tokenizers of a tokenizer.json: they cut text into the pieces that the model encodes one by one. */
+/* Pre-tokenizers of a tokenizer.json: they cut text into the pieces that the model encodes one by
+ * one. */
 #ifndef SEMA_ENGINE_VOCAB_SPLIT_H
 #define SEMA_ENGINE_VOCAB_SPLIT_H
 
@@ -17,11 +18,11 @@ struct split {
     int count;
 };
 
-/* From the "pre_tokenizer" value (NULL or null: none).  The memory is the arena's, but patterns end with
- * split_fini.  ERR_MODEL_UNUSABLE says which part is not known or not valid. */
+/* From the "pre_tokenizer" value (NULL or null: none).  The memory is the arena's, but patterns end
+ * with split_fini.  ERR_MODEL_UNUSABLE says which part is not known or not valid. */
 enum err split_from_json(struct split *s, struct arena *a, yyjson_val *json, struct err_note *why);
-/* For vocabularies without such a file: a pattern whose matches are pieces, behind a blank in front of the
- * text where `prefix`; digits one by one; the byte-level alphabet, last. */
+/* For vocabularies without such a file: a pattern whose matches are pieces, behind a blank in front
+ * of the text where `prefix`; digits one by one; the byte-level alphabet, last. */
 enum err split_add_pattern(struct split *s, struct arena *a, str pattern, bool prefix,
                            struct err_note *why);
 enum err split_add_digits(struct split *s, struct arena *a);
@@ -40,8 +41,8 @@ struct split_work { /* one caller's memory; init with pieces_init on both */
 };
 void split_work_fini(struct split_work *w);
 
-/* *out is one of the work's two, until the next call.  `first`: the text begins where the whole input
- * does.  Never an empty piece. */
+/* *out is one of the work's two, until the next call.  `first`: the text begins where the whole
+ * input does.  Never an empty piece. */
 enum err split_run(const struct split *s, struct split_work *w, str text, bool first,
                    struct pieces **out, struct err_note *why);
 

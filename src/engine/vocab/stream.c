@@ -60,8 +60,8 @@ static str lead_dropped(struct vocab_stream *s, str text, int32_t id)
     return text;
 }
 
-/* Complete characters leave; the start of one stays, at most three bytes.  A bad part becomes U+FFFD:
- * one for the part, or one for each byte where bytes are tokens of their own. */
+/* Complete characters leave; the start of one stays, at most three bytes.  A bad part becomes
+ * U+FFFD: one for the part, or one for each byte where bytes are tokens of their own. */
 static void held_flush(struct vocab_stream *s, bool end, struct buf *out)
 {
     str held = {(const char *)s->held, s->held_len};

@@ -49,7 +49,8 @@ static struct tokens_slot *tokens_slot(const struct tokens *t, str text, uint32_
     for (uint32_t i = hash & t->slot_mask;; i = (i + 1) & t->slot_mask) {
         struct tokens_slot *s = &t->slots[i];
         if (s->at == NULL) return s;
-        if (s->hash == hash && s->len == text.len && memcmp(s->at, text.at, text.len) == 0) return s;
+        if (s->hash == hash && s->len == text.len && memcmp(s->at, text.at, text.len) == 0)
+            return s;
     }
 }
 
@@ -71,7 +72,8 @@ void tokens_put(struct tokens *t, str text, int32_t id)
     const unsigned char *c = (const unsigned char *)s->at;
     uint32_t cp = TOKENS_NARROW;
     if (s->len == 1 && c[0] < 0x80) cp = c[0];
-    if (s->len == 2 && c[0] >= 0xC2 && c[0] < 0xE0) cp = (uint32_t)(c[0] & 0x1F) << 6 | (c[1] & 0x3F);
+    if (s->len == 2 && c[0] >= 0xC2 && c[0] < 0xE0)
+        cp = (uint32_t)(c[0] & 0x1F) << 6 | (c[1] & 0x3F);
     if (cp < TOKENS_NARROW) t->narrow[cp] = id;
 }
 

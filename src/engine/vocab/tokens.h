@@ -29,10 +29,11 @@ struct tokens {
 /* Room for `entries` texts of `bytes` together and for ids below `size`.  ERR_MEMORY. */
 enum err tokens_init(struct tokens *t, struct arena *a, size_t entries, size_t bytes, int32_t size);
 
-/* Copies the text.  A later entry with the same text or the same id wins.  The room must suffice. */
+/* Copies the text.  A later entry with the same text or the same id wins.  The room must suffice.
+ */
 void tokens_put(struct tokens *t, str text, int32_t id);
 
-/* Gives an id its text without making it findable: control tokens, which are matched elsewhere.  The
+/* Gives an id its text without making it findable: control tokens, which are matched elsewhere. The
  * text is not copied. */
 void tokens_name(struct tokens *t, str text, int32_t id);
 

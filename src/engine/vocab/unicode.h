@@ -1,5 +1,6 @@
-/* What kind of character a code point is, by our own tables of Unicode 16: the installed libraries may
- * know an older Unicode, and then a tokenizer would split text where its model never saw a split. */
+/* What kind of character a code point is, by our own tables of Unicode 16: the installed libraries
+ * may know an older Unicode, and then a tokenizer would split text where its model never saw a
+ * split. */
 #ifndef SEMA_ENGINE_VOCAB_UNICODE_H
 #define SEMA_ENGINE_VOCAB_UNICODE_H
 
@@ -9,21 +10,23 @@
 
 #include "base/str.h"
 
-enum { /* a code point has one of the first nine or none, and any of the others; see tools/unicode-table */
-    UNICODE_LU = 1 << 0,
-    UNICODE_LL = 1 << 1,
-    UNICODE_LT = 1 << 2,
-    UNICODE_LM = 1 << 3,
-    UNICODE_LO = 1 << 4,
-    UNICODE_M = 1 << 5,
-    UNICODE_N = 1 << 6,
-    UNICODE_P = 1 << 7,
-    UNICODE_S = 1 << 8,
-    UNICODE_SPACE = 1 << 9,  /* White_Space: 25 code points */
-    UNICODE_DIGIT = 1 << 10, /* Nd */
-    UNICODE_WORD = 1 << 11,  /* \w: alphabetic, mark, decimal digit, connector or joiner */
-    UNICODE_ONIG_WORD = 1 << 12, /* \w in patterns: without joiners, with the numbers of Latin-1 */
-    UNICODE_L = UNICODE_LU | UNICODE_LL | UNICODE_LT | UNICODE_LM | UNICODE_LO,
+enum { /* a code point has one of the first nine or none, and any of the others; see
+          tools/unicode-table */
+       UNICODE_LU = 1 << 0,
+       UNICODE_LL = 1 << 1,
+       UNICODE_LT = 1 << 2,
+       UNICODE_LM = 1 << 3,
+       UNICODE_LO = 1 << 4,
+       UNICODE_M = 1 << 5,
+       UNICODE_N = 1 << 6,
+       UNICODE_P = 1 << 7,
+       UNICODE_S = 1 << 8,
+       UNICODE_SPACE = 1 << 9,  /* White_Space: 25 code points */
+       UNICODE_DIGIT = 1 << 10, /* Nd */
+       UNICODE_WORD = 1 << 11,  /* \w: alphabetic, mark, decimal digit, connector or joiner */
+       UNICODE_ONIG_WORD =
+           1 << 12, /* \w in patterns: without joiners, with the numbers of Latin-1 */
+       UNICODE_L = UNICODE_LU | UNICODE_LL | UNICODE_LT | UNICODE_LM | UNICODE_LO,
 };
 
 unsigned unicode_kind(uint32_t code_point); /* the bits above; 0 beyond U+10FFFF */

@@ -85,7 +85,8 @@ static enum err facts_make(struct vocab *v, struct err_note *why)
             decoder_token(&v->decoder, v->tokens.text[id], &v->bytes, &t->byte);
         t->len = (uint32_t)v->bytes.len - t->at;
     }
-    return v->bytes.bad ? err_set(why, ERR_MODEL_UNUSABLE, "its tokens grow too large when decoded") : ERR_NONE;
+    return v->bytes.bad ? err_set(why, ERR_MODEL_UNUSABLE, "its tokens grow too large when decoded")
+                        : ERR_NONE;
 }
 
 void vocab_affixes(struct vocab *v, int32_t before, int32_t after)
@@ -94,10 +95,23 @@ void vocab_affixes(struct vocab *v, int32_t before, int32_t after)
     if (after >= 0) v->after = (struct vocab_affix){{after}, 1};
 }
 
-/* Rows for padding may follow the last token: ids that mean nothing are none of ours. */
+static int32_t affix_max(const struct vocab_affix *affix)
+{
+    int32_t max = -1;
+
+    for (int i = 0; i < affix->count; i++)
+        if (affix->ids[i] > max) max = affix->ids[i];
+    return max;
+}
+
+/* Rows for padding may follow the last token: ids that mean nothing are none of ours.  Those around a
+ * text stay, named or not: the reference gives them. */
 static void size_trim(struct vocab *v)
 {
-    while (v->tokens.size > 0 && v->tokens.text[v->tokens.size - 1].at == NULL) v->tokens.size--;
+    int32_t before = affix_max(&v->before), after = affix_max(&v->after);
+    int32_t least = (before > after ? before : after) + 1;
+
+    while (v->tokens.size > least && v->tokens.text[v->tokens.size - 1].at == NULL) v->tokens.size--;
 }
 
 static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *why)
@@ -105,7 +119,6 @@ static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *wh
     str text, merges;
     enum err e;
 
-    if (files_gguf(f)) return vocab_gguf_read(v, f, why);
     e = files_get(f, "tokenizer.json", &text, why);
     if (e != ERR_NOT_FOUND) return e ? e : vocab_hf_read(v, f, text, why);
     e = files_get(f, "vocab.json", &text, why);
@@ -113,8 +126,10 @@ static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *wh
     if (e != ERR_NOT_FOUND) return e ? e : vocab_gpt2_read(v, f, text, merges, why);
     e = files_get(f, "tokenizer.model", &text, why);
     if (e != ERR_NOT_FOUND) return e ? e : vocab_spm_read(v, f, text, why);
-    return err_set(why, ERR_MODEL_UNUSABLE,
-                   "no tokenizer: none of tokenizer.json, vocab.json with merges.txt, tokenizer.model");
+    if (files_gguf(f)) return vocab_gguf_read(v, f, why);
+    return err_set(
+        why, ERR_MODEL_UNUSABLE,
+        "no tokenizer: none of tokenizer.json, vocab.json with merges.txt, tokenizer.model");
 }
 
 enum err vocab_open(struct vocab **out, struct files *f, struct err_note *why)
@@ -165,7 +180,7 @@ bool vocab_is_special(const struct vocab *v, int32_t id)
 
 str vocab_bytes(const struct vocab *v, int32_t id)
 {
-    if (!vocab_has(v, id)) return STR("");
+    if (!vocab_has(v, id) || v->facts[id].len == 0) return STR("");
     return (str){v->bytes.at + v->facts[id].at, v->facts[id].len};
 }
 

@@ -1,5 +1,5 @@
-/* Text <-> tokens, as the reference tokenizer of the model's files does it (local-models.md sections 3
- * and 4).  Immutable after opening; any thread. */
+/* Text <-> tokens, as the reference tokenizer of the model's files does it (local-models.md
+ * sections 3 and 4).  Immutable after opening; any thread. */
 #ifndef SEMA_ENGINE_VOCAB_VOCAB_H
 #define SEMA_ENGINE_VOCAB_VOCAB_H
 
@@ -35,9 +35,9 @@ enum vocab_flags {
 enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, struct ids *out,
                       const volatile bool *stop, struct err_note *why);
 
-/* Copies a message's text, putting a private-use marker into each place where an added token would be
- * found, so that vocab_encode with VOCAB_GUARDED reads it as ordinary text: users cannot forge control
- * tokens.  Characters equal to the marker are dropped. */
+/* Copies a message's text, putting a private-use marker into each place where an added token would
+ * be found, so that vocab_encode with VOCAB_GUARDED reads it as ordinary text: users cannot forge
+ * control tokens.  Characters equal to the marker are dropped. */
 void vocab_guard(const struct vocab *v, str text, struct buf *out);
 
 enum err vocab_decode(const struct vocab *v, const int32_t *ids, size_t count, bool skip_special,
@@ -60,15 +60,16 @@ void vocab_stream_add(struct vocab_stream *s, int32_t id, struct buf *out);
 /* What was held back: U+FFFD for it, as in vocab_decode. */
 void vocab_stream_end(struct vocab_stream *s, struct buf *out);
 
-int32_t vocab_size(const struct vocab *v); /* ids are below it */
+int32_t vocab_size(const struct vocab *v);         /* ids are below it */
 bool vocab_has(const struct vocab *v, int32_t id); /* false for holes */
 bool vocab_is_special(const struct vocab *v, int32_t id);
 /* The bytes of a token alone, as it stands in the middle of a text; empty for special ones. */
 str vocab_bytes(const struct vocab *v, int32_t id);
-int32_t vocab_find(const struct vocab *v, str token); /* an added token's or piece's id, -1 when absent */
+int32_t vocab_find(const struct vocab *v,
+                   str token); /* an added token's or piece's id, -1 when absent */
 
-/* A special token's text by its role ("bos_token", "eos_token", "unk_token", "pad_token", ...), from the
- * tokenizer's configuration; empty when the model has none. */
+/* A special token's text by its role ("bos_token", "eos_token", "unk_token", "pad_token", ...),
+ * from the tokenizer's configuration; empty when the model has none. */
 str vocab_role(const struct vocab *v, const char *role);
 
 #endif

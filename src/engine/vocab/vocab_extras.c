@@ -34,8 +34,8 @@ enum err vocab_extras_put(struct vocab *v, struct vocab_extras *x, struct added_
     if (token.text.len == 0) return ERR_NONE;
     if (x->count == x->cap) {
         size_t cap = x->cap ? x->cap * 2 : 64;
-        struct added_token *list = cap <= ADDED_MAX * 2
-                                       ? arena_array(&v->arena, struct added_token, cap) : NULL;
+        struct added_token *list =
+            cap <= ADDED_MAX * 2 ? arena_array(&v->arena, struct added_token, cap) : NULL;
         if (list == NULL) return ERR_MEMORY;
         if (x->count) memcpy(list, x->list, x->count * sizeof *list);
         x->list = list;
@@ -57,14 +57,19 @@ static enum err decoder_map_read(struct vocab *v, yyjson_val *object, struct voc
         yyjson_val *entry = yyjson_obj_iter_get_val(key);
         uint64_t id;
         str text = json_get_str(entry, "content");
-        if (!str_to_u64(json_str(key), &id) || id >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
+        if (!str_to_u64(json_str(key), &id) || id >= TOKENS_MAX || text.len > ADDED_BYTES_MAX)
+            continue;
         bool special = json_get_bool(entry, "special", false);
-        e = vocab_extras_put(v, x, (struct added_token){
-            .text = text, .id = (int32_t)id, .special = special,
-            .normalized = json_get_bool(entry, "normalized", !special),
-            .lstrip = json_get_bool(entry, "lstrip", false),
-            .rstrip = json_get_bool(entry, "rstrip", false),
-            .single_word = json_get_bool(entry, "single_word", false)});
+        e = vocab_extras_put(v, x,
+                             (struct added_token){.text = text,
+                                                  .id = (int32_t)id,
+                                                  .special = special,
+                                                  .normalized =
+                                                      json_get_bool(entry, "normalized", !special),
+                                                  .lstrip = json_get_bool(entry, "lstrip", false),
+                                                  .rstrip = json_get_bool(entry, "rstrip", false),
+                                                  .single_word =
+                                                      json_get_bool(entry, "single_word", false)});
     }
     return e;
 }
@@ -78,10 +83,13 @@ static enum err added_map_read(struct vocab *v, yyjson_val *object, struct vocab
     for (yyjson_val *key; !e && (key = yyjson_obj_iter_next(&each));) {
         yyjson_val *id = yyjson_obj_iter_get_val(key);
         str text = json_str(key);
-        if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= TOKENS_MAX || text.len > ADDED_BYTES_MAX) continue;
-        e = vocab_extras_put(v, x, (struct added_token){
-            .text = text, .id = (int32_t)yyjson_get_uint(id),
-            .special = str_starts(text, STR("<|")) && str_ends(text, STR("|>"))});
+        if (!yyjson_is_uint(id) || yyjson_get_uint(id) >= TOKENS_MAX || text.len > ADDED_BYTES_MAX)
+            continue;
+        e = vocab_extras_put(v, x,
+                             (struct added_token){.text = text,
+                                                  .id = (int32_t)yyjson_get_uint(id),
+                                                  .special = str_starts(text, STR("<|")) &&
+                                                             str_ends(text, STR("|>"))});
     }
     return e;
 }
@@ -102,7 +110,8 @@ static enum err config_read(struct vocab *v, yyjson_val *root, struct vocab_extr
     return decoder_map_read(v, json_get(root, "added_tokens_decoder"), x);
 }
 
-static enum err optional_json(struct files *f, const char *name, yyjson_doc **doc, struct err_note *why)
+static enum err optional_json(struct files *f, const char *name, yyjson_doc **doc,
+                              struct err_note *why)
 {
     struct json_fault fault;
     str text;
@@ -117,7 +126,8 @@ static enum err optional_json(struct files *f, const char *name, yyjson_doc **do
                    fault.reason ? fault.reason : "unreadable", fault.offset);
 }
 
-enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras *x, struct err_note *why)
+enum err vocab_extras_read(struct vocab *v, struct files *f, struct vocab_extras *x,
+                           struct err_note *why)
 {
     yyjson_doc *doc;
     enum err e = optional_json(f, "tokenizer_config.json", &doc, why);
@@ -145,8 +155,8 @@ void vocab_extras_room(const struct vocab_extras *x, size_t *entries, int64_t *i
     *entries += x->count;
 }
 
-/* The reference numbers the tokens that the model's vocabulary lacks on from its size, whatever their
- * entries say; the two differ only where a vocabulary has holes. */
+/* The reference numbers the tokens that the model's vocabulary lacks on from its size, whatever
+ * their entries say; the two differ only where a vocabulary has holes. */
 static void first_add(struct vocab *v, const struct vocab_extras *first)
 {
     int32_t id_max = -1;
@@ -161,7 +171,8 @@ static void first_add(struct vocab *v, const struct vocab_extras *first)
     }
 }
 
-/* Tokens that only the files beside the vocabulary have: where the id is free, or already theirs. */
+/* Tokens that only the files beside the vocabulary have: where the id is free, or already theirs.
+ */
 static void more_add(struct vocab *v, const struct vocab_extras *more)
 {
     for (size_t i = 0; i < more->count; i++) {
@@ -184,7 +195,8 @@ enum err vocab_extras_add(struct vocab *v, const struct vocab_extras *first,
     for (size_t i = 0; i < first->count; i++) bytes += first->list[i].text.len;
     for (size_t i = 0; i < more->count; i++) bytes += more->list[i].text.len;
     enum err e = added_init(&v->added, &v->arena, first->count + more->count, bytes);
-    if (e == ERR_LIMIT) return err_set(why, ERR_MODEL_UNUSABLE, "more than %d added tokens", ADDED_MAX);
+    if (e == ERR_LIMIT)
+        return err_set(why, ERR_MODEL_UNUSABLE, "more than %d added tokens", ADDED_MAX);
     if (e) return e;
     first_add(v, first);
     for (size_t i = 0; i < v->added.count; i++)

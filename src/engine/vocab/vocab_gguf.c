@@ -32,7 +32,8 @@ static enum err pieces_read(struct reading *r)
         gguf_next_num(&scores, &score);
         gguf_next_int(&types, &type);
         piece.score = (float)score;
-        piece.type = type >= PIECE_NORMAL && type <= PIECE_BYTE ? (enum vocab_piece_type)type : PIECE_UNUSED;
+        piece.type =
+            type >= PIECE_NORMAL && type <= PIECE_BYTE ? (enum vocab_piece_type)type : PIECE_UNUSED;
         if (piece.text.at == NULL) piece.text = STR("");
         r->pieces.at[r->pieces.count++] = piece;
     }
@@ -48,8 +49,9 @@ static bool blank_run(str text)
     return text.len > 0;
 }
 
-/* Gemma's runs of blanks are added tokens.  A file made from its tokenizer.json forgets that: it calls
- * them normal and gives them all the score 0, which in a trained vocabulary one piece has at most. */
+/* Gemma's runs of blanks are added tokens.  A file made from its tokenizer.json forgets that: it
+ * calls them normal and gives them all the score 0, which in a trained vocabulary one piece has at
+ * most. */
 static void runs_restore(struct reading *r)
 {
     size_t found = 0;
@@ -81,9 +83,12 @@ static void roles_make(struct reading *r)
     static const struct {
         const char *key, *role;
     } roles[] = {
-        {"tokenizer.ggml.bos_token_id", "bos_token"},     {"tokenizer.ggml.eos_token_id", "eos_token"},
-        {"tokenizer.ggml.eot_token_id", "eot_token"},     {"tokenizer.ggml.eom_token_id", "eom_token"},
-        {"tokenizer.ggml.unknown_token_id", "unk_token"}, {"tokenizer.ggml.padding_token_id", "pad_token"},
+        {"tokenizer.ggml.bos_token_id", "bos_token"},
+        {"tokenizer.ggml.eos_token_id", "eos_token"},
+        {"tokenizer.ggml.eot_token_id", "eot_token"},
+        {"tokenizer.ggml.eom_token_id", "eom_token"},
+        {"tokenizer.ggml.unknown_token_id", "unk_token"},
+        {"tokenizer.ggml.padding_token_id", "pad_token"},
     };
 
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
@@ -102,8 +107,12 @@ static bool flag(const struct reading *r, const char *key, bool otherwise)
 static void affixes_make(struct reading *r, bool bos)
 {
     vocab_affixes(r->v,
-                  flag(r, "tokenizer.ggml.add_bos_token", bos) ? token_id(r, "tokenizer.ggml.bos_token_id") : -1,
-                  flag(r, "tokenizer.ggml.add_eos_token", false) ? token_id(r, "tokenizer.ggml.eos_token_id") : -1);
+                  flag(r, "tokenizer.ggml.add_bos_token", bos)
+                      ? token_id(r, "tokenizer.ggml.bos_token_id")
+                      : -1,
+                  flag(r, "tokenizer.ggml.add_eos_token", false)
+                      ? token_id(r, "tokenizer.ggml.eos_token_id")
+                      : -1);
 }
 
 /* ---- byte-level ---- */
@@ -156,8 +165,9 @@ static enum err merges_read(struct reading *r)
     enum err e = bpe_merges_init(&r->v->bpe, &r->v->arena, (size_t)merges.left);
     for (uint32_t rank = 0; !e && gguf_next_str(&merges, &line); rank++) {
         size_t blank = str_find_char(line, ' ');
-        e = blank == STR_NPOS ? ERR_INVALID
-                              : bpe_merge_add(&r->v->bpe, str_head(line, blank), str_tail(line, blank + 1), rank);
+        e = blank == STR_NPOS
+                ? ERR_INVALID
+                : bpe_merge_add(&r->v->bpe, str_head(line, blank), str_tail(line, blank + 1), rank);
         if (e == ERR_INVALID)
             return err_set(r->why, ERR_MODEL_UNUSABLE,
                            "tokenizer.ggml.merges: entry %u is no pair of known tokens", rank);
@@ -176,7 +186,8 @@ static enum err byte_level_tokens(struct reading *r)
             return err_set(r->why, ERR_MODEL_UNUSABLE, "token %zu is not UTF-8", i);
         bytes += r->pieces.at[i].text.len;
     }
-    enum err e = tokens_init(&v->tokens, &v->arena, r->pieces.count, bytes, (int32_t)r->pieces.count);
+    enum err e =
+        tokens_init(&v->tokens, &v->arena, r->pieces.count, bytes, (int32_t)r->pieces.count);
     for (size_t i = 0; !e && i < r->pieces.count; i++)
         tokens_put(&v->tokens, r->pieces.at[i].text, (int32_t)i);
     v->bpe.tokens = &v->tokens;
@@ -197,10 +208,12 @@ static enum err byte_level_build(struct reading *r)
     if (!e) e = vocab_spm_added(v, &r->pieces, &r->extras);
     if (!e) e = vocab_extras_add(v, &none, &r->extras, r->why);
     v->bpe.ignore_merges = pre->ignore_merges;
-    if (!e && flag(r, "tokenizer.ggml.normalizer.nfc", pre->nfc)) e = normal_add_nfc(&v->normal, &v->arena);
+    if (!e && flag(r, "tokenizer.ggml.normalizer.nfc", pre->nfc))
+        e = normal_add_nfc(&v->normal, &v->arena);
     if (!e && pre->digits) e = split_add_digits(&v->split, &v->arena);
-    if (!e) e = split_add_pattern(&v->split, &v->arena, str_of(pre->pattern),
-                                  flag(r, "tokenizer.ggml.add_space_prefix", false), r->why);
+    if (!e)
+        e = split_add_pattern(&v->split, &v->arena, str_of(pre->pattern),
+                              flag(r, "tokenizer.ggml.add_space_prefix", false), r->why);
     if (!e) e = split_add_byte_level(&v->split, &v->arena);
     return e ? e : decoder_byte_level(&v->decoder, &v->arena);
 }

@@ -1,4 +1,5 @@
-/* vocab.json and merges.txt: GPT-2 and the repositories of its time, which have no tokenizer.json. */
+/* vocab.json and merges.txt: GPT-2 and the repositories of its time, which have no tokenizer.json.
+ */
 #include "engine/vocab/vocab_parts.h"
 
 static const char qwen2_class[] = "Qwen2Tokenizer";
@@ -44,14 +45,16 @@ static enum err pipeline_make(struct vocab *v, const struct vocab_extras *x, str
     bool qwen2 = str_eq(x->tokenizer_class, str_of(qwen2_class));
     enum err e = qwen2 ? normal_add_nfc(&v->normal, &v->arena) : ERR_NONE;
 
-    if (!e) e = split_add_pattern(&v->split, &v->arena,
-                                  str_of(qwen2 ? split_qwen2_pattern : split_gpt2_pattern),
-                                  x->add_prefix_space == 1, why);
+    if (!e)
+        e = split_add_pattern(&v->split, &v->arena,
+                              str_of(qwen2 ? split_qwen2_pattern : split_gpt2_pattern),
+                              x->add_prefix_space == 1, why);
     if (!e) e = split_add_byte_level(&v->split, &v->arena);
     return e ? e : decoder_byte_level(&v->decoder, &v->arena);
 }
 
-enum err vocab_gpt2_read(struct vocab *v, struct files *f, str json, str merges, struct err_note *why)
+enum err vocab_gpt2_read(struct vocab *v, struct files *f, str json, str merges,
+                         struct err_note *why)
 {
     struct vocab_extras none = {0}, x;
     struct json_fault fault;

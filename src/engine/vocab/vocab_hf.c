@@ -61,7 +61,8 @@ enum err vocab_hf_tokens(struct vocab *v, yyjson_val *object, const struct vocab
     int64_t id_max = -1;
     int32_t id, size;
 
-    if (!yyjson_is_obj(object)) return err_set(why, ERR_MODEL_UNUSABLE, "the vocabulary is not an object");
+    if (!yyjson_is_obj(object))
+        return err_set(why, ERR_MODEL_UNUSABLE, "the vocabulary is not an object");
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&each)); entries++) {
         if (!id_ok(yyjson_obj_iter_get_val(key), &id))
             return err_set(why, ERR_MODEL_UNUSABLE,
@@ -81,11 +82,13 @@ enum err vocab_hf_tokens(struct vocab *v, yyjson_val *object, const struct vocab
 
     each = yyjson_obj_iter_with(object);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&each));)
-        tokens_put(&v->tokens, json_str(key), (int32_t)yyjson_get_uint(yyjson_obj_iter_get_val(key)));
+        tokens_put(&v->tokens, json_str(key),
+                   (int32_t)yyjson_get_uint(yyjson_obj_iter_get_val(key)));
     return ERR_NONE;
 }
 
-/* "a b" or ["a", "b"].  A piece may hold any blank but U+0020, so only the first one of those splits. */
+/* "a b" or ["a", "b"].  A piece may hold any blank but U+0020, so only the first one of those
+ * splits. */
 static bool merge_parts(yyjson_val *v, str *left, str *right)
 {
     if (yyjson_is_arr(v)) {
@@ -113,7 +116,8 @@ static enum err read_merges(struct reading *r)
     for (uint32_t rank = 0; !e && (one = yyjson_arr_iter_next(&each)); rank++) {
         str left, right;
         if (!merge_parts(one, &left, &right))
-            return err_set(r->why, ERR_MODEL_UNUSABLE, "model.merges: entry %u is not a pair", rank);
+            return err_set(r->why, ERR_MODEL_UNUSABLE, "model.merges: entry %u is not a pair",
+                           rank);
         e = bpe_merge_add(&v->bpe, left, right, rank);
         if (e == ERR_INVALID)
             return err_set(r->why, ERR_MODEL_UNUSABLE,
@@ -129,7 +133,8 @@ static enum err read_model(struct reading *r)
     if (!yyjson_is_obj(r->model)) return refuse(r, "model is not an object");
     str type = json_get_str(r->model, "type");
     if (type.at && !str_eq(type, STR("BPE")))
-        return err_set(r->why, ERR_MODEL_UNUSABLE, "model type \"%.*s\" is not supported, only BPE is",
+        return err_set(r->why, ERR_MODEL_UNUSABLE,
+                       "model type \"%.*s\" is not supported, only BPE is",
                        (int)(type.len < 64 ? type.len : 64), type.at);
     enum err e = vocab_hf_tokens(r->v, json_get(r->model, "vocab"), &r->added, &r->more, r->why);
     if (e) return e;
@@ -153,7 +158,8 @@ static enum err affix_add(struct reading *r, struct vocab_affix *to, yyjson_val 
 {
     int32_t n;
 
-    if (!id_ok(id, &n) || n >= r->v->tokens.size) return refuse(r, "post_processor: an id is out of range");
+    if (!id_ok(id, &n) || n >= r->v->tokens.size)
+        return refuse(r, "post_processor: an id is out of range");
     if (to->count == VOCAB_AFFIX_MAX) return refuse(r, "post_processor: too many special tokens");
     to->ids[to->count++] = n;
     return ERR_NONE;
@@ -173,8 +179,8 @@ static enum err read_template(struct reading *r, yyjson_val *json)
             text_seen = true;
             continue;
         }
-        yyjson_val *entry = yyjson_obj_getn(json_get(json, "special_tokens"), name.at ? name.at : "",
-                                            name.len);
+        yyjson_val *entry =
+            yyjson_obj_getn(json_get(json, "special_tokens"), name.at ? name.at : "", name.len);
         yyjson_arr_iter ids = yyjson_arr_iter_with(json_get(entry, "ids"));
         for (yyjson_val *id; !e && (id = yyjson_arr_iter_next(&ids));)
             e = affix_add(r, text_seen ? &after : &before, id);
@@ -207,7 +213,8 @@ static enum err read_post(struct reading *r, yyjson_val *json)
     if (str_eq(type, STR("TemplateProcessing"))) return read_template(r, json);
     if (str_eq(type, STR("RobertaProcessing")) || str_eq(type, STR("BertProcessing")))
         return read_cls_sep(r, json);
-    if (!str_eq(type, STR("Sequence"))) return refuse(r, "post_processor is of a kind that is not supported");
+    if (!str_eq(type, STR("Sequence")))
+        return refuse(r, "post_processor is of a kind that is not supported");
     yyjson_arr_iter each = yyjson_arr_iter_with(json_get(json, "processors"));
     for (yyjson_val *one; !e && (one = yyjson_arr_iter_next(&each));) e = read_post(r, one);
     return e;

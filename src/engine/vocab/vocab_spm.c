@@ -21,7 +21,8 @@ static int by_score(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : id_x < id_y ? -1 : id_x > id_y;
 }
 
-/* Scores become ranks, equal ones the same: the encoder then takes the leftmost, as SentencePiece does. */
+/* Scores become ranks, equal ones the same: the encoder then takes the leftmost, as SentencePiece
+ * does. */
 static enum err ranks_make(struct vocab *v, const struct vocab_pieces *p)
 {
     uint32_t *rank = arena_array(&v->arena, uint32_t, (size_t)v->tokens.size);
@@ -55,8 +56,8 @@ static bool findable(enum vocab_piece_type type)
     return type != PIECE_CONTROL && type != PIECE_UNKNOWN && type != PIECE_UNUSED;
 }
 
-static enum err tokens_make(struct vocab *v, const struct vocab_pieces *p, const struct vocab_extras *x,
-                            struct err_note *why)
+static enum err tokens_make(struct vocab *v, const struct vocab_pieces *p,
+                            const struct vocab_extras *x, struct err_note *why)
 {
     int64_t id_max = (int64_t)p->count - 1;
     size_t bytes = 0, all = p->count;
@@ -94,8 +95,8 @@ enum err vocab_spm_added(struct vocab *v, const struct vocab_pieces *p, struct v
         bool special = piece->type == PIECE_CONTROL || piece->type == PIECE_UNKNOWN;
         if (!special && piece->type != PIECE_USER_DEFINED) continue;
         if (piece->text.len > ADDED_BYTES_MAX) continue;
-        e = vocab_extras_put(v, x, (struct added_token){
-            .text = piece->text, .id = (int32_t)i, .special = special});
+        e = vocab_extras_put(
+            v, x, (struct added_token){.text = piece->text, .id = (int32_t)i, .special = special});
     }
     return e;
 }
@@ -185,7 +186,7 @@ static struct proto proto_of(str bytes)
     return (struct proto){(const uint8_t *)bytes.at, (const uint8_t *)bytes.at + bytes.len, false};
 }
 
-struct model { /* what the file says beside its pieces */
+struct model {          /* what the file says beside its pieces */
     uint64_t algorithm; /* 1 unigram, 2 BPE */
     str rule;           /* name of the normalization rule */
     uint64_t bos, eos;
@@ -201,7 +202,8 @@ static bool read_piece(str message, struct vocab_piece *piece)
     while (proto_next(&p, &f)) {
         if (f.number == 1 && f.bytes.at) piece->text = f.bytes;
         if (f.number == 2) piece->score = f.number_f32;
-        if (f.number == 3) piece->type = f.varint <= PIECE_BYTE ? (enum vocab_piece_type)f.varint : 0;
+        if (f.number == 3)
+            piece->type = f.varint <= PIECE_BYTE ? (enum vocab_piece_type)f.varint : 0;
     }
     return !p.bad && piece->type != 0;
 }
@@ -220,7 +222,8 @@ static bool read_trainer(str message, struct model *m)
     return !p.bad;
 }
 
-/* NormalizerSpec { name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4 }, both true by default */
+/* NormalizerSpec { name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4 }, both true by
+ * default */
 static bool read_normalizer(str message, struct model *m, struct vocab_pieces *out)
 {
     struct proto p = proto_of(message);
@@ -251,9 +254,11 @@ static enum err model_read(struct vocab *v, str bytes, struct model *m, struct v
         if (f.number == 2) good = f.bytes.at && read_trainer(f.bytes, m);
         if (f.number == 3) good = f.bytes.at && read_normalizer(f.bytes, m, out);
     }
-    if (!good || p.bad) return err_set(why, ERR_MODEL_UNUSABLE, "damaged near piece %zu", out->count);
+    if (!good || p.bad)
+        return err_set(why, ERR_MODEL_UNUSABLE, "damaged near piece %zu", out->count);
     if (m->algorithm != 2)
-        return err_set(why, ERR_MODEL_UNUSABLE, "only vocabularies of byte pair encoding are supported");
+        return err_set(why, ERR_MODEL_UNUSABLE,
+                       "only vocabularies of byte pair encoding are supported");
     if (m->rule.len && !str_eq(m->rule, STR("identity")))
         return err_set(why, ERR_MODEL_UNUSABLE, "normalization rule \"%.*s\" is not supported",
                        (int)(m->rule.len < 64 ? m->rule.len : 64), m->rule.at);

@@ -1,4 +1,5 @@
-/* Damaged and hostile tokenizer files: one line that names the file and the reason, nothing worse. */
+/* Damaged and hostile tokenizer files: one line that names the file and the reason, nothing worse.
+ */
 #include "vocab_small.h"
 
 static void check_refused(str json, const char *reason)
@@ -7,11 +8,13 @@ static void check_refused(str json, const char *reason)
     struct err_note why = {0};
     enum err e = small_open_text(&v, json, &why);
 
-    if (e != ERR_MODEL_UNUSABLE) print_error("opened: %.*s\n", (int)(json.len < 300 ? json.len : 300), json.at);
+    if (e != ERR_MODEL_UNUSABLE)
+        print_error("opened: %.*s\n", (int)(json.len < 300 ? json.len : 300), json.at);
     check_int(e, ERR_MODEL_UNUSABLE);
     check_true(v == NULL);
     check_true(strchr(why.text, '\n') == NULL);
-    if (!strstr(why.text, "small: ") || !strstr(why.text, "tokenizer.json") || !strstr(why.text, reason)) {
+    if (!strstr(why.text, "small: ") || !strstr(why.text, "tokenizer.json") ||
+        !strstr(why.text, reason)) {
         print_error("says \"%s\", not \"%s\"\n", why.text, reason);
         fail();
     }
@@ -32,9 +35,11 @@ static void test_parts(void **state)
         {"{\"model\":{\"vocab\":{},\"merges\":[]}}", "vocabulary is empty"},
         {"{\"model\":{\"vocab\":{\"a\":-1},\"merges\":[]}}", "not a small whole number"},
         {"{\"model\":{\"vocab\":{\"a\":1.5},\"merges\":[]}}", "not a small whole number"},
-        {"{\"model\":{\"vocab\":{\"a\":99999999999999999999},\"merges\":[]}}", "not a small whole number"},
+        {"{\"model\":{\"vocab\":{\"a\":99999999999999999999},\"merges\":[]}}",
+         "not a small whole number"},
         {"{\"model\":{\"vocab\":{\"a\":\"0\"},\"merges\":[]}}", "not a small whole number"},
-        {"{\"model\":{\"vocab\":{\"a\":9000000},\"merges\":[]}}", "far beyond the number of tokens"},
+        {"{\"model\":{\"vocab\":{\"a\":9000000},\"merges\":[]}}",
+         "far beyond the number of tokens"},
         {"{\"model\":{\"vocab\":{\"a\":0}}}", "merges is not a list"},
         {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":{}}}", "merges is not a list"},
         {"{\"model\":{\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", "entry 0 is not a pair"},
@@ -53,27 +58,35 @@ static void test_pipeline(void **state)
     static const struct {
         const char *rest, *reason;
     } cases[] = {
-        {",\"added_tokens\":{}", "added_tokens is not a list"},
-        {",\"added_tokens\":[{\"id\":1}]", "without a valid content and id"},
-        {",\"added_tokens\":[{\"id\":-1,\"content\":\"x\"}]", "without a valid content and id"},
-        {",\"added_tokens\":[{\"id\":16000000,\"content\":\"x\"}]", "far beyond the number of tokens"},
-        {",\"normalizer\":{\"type\":\"Precompiled\"}", "normalizer \"Precompiled\" is not supported"},
-        {",\"normalizer\":[]", "normalizer \"\" is not supported"},
-        {",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"[\"},\"content\":\"\"}", "normalizer Replace: a pattern"},
-        {",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"\"}", "normalizer Replace: a pattern"},
-        {",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"}}", "pre_tokenizer Split: a pattern"},
-        {",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a)\"}}", "pre_tokenizer Split: a pattern"},
-        {",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?<=(a\"}}", "is not valid"},
-        {",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"x\"}", "unknown behavior"},
-        {",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", "not one character"},
-        {",\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}", "\"UnicodeScripts\" is not supported"},
-        {",\"decoder\":{\"type\":\"CTC\"}", "decoder \"CTC\" is not supported"},
-        {",\"decoder\":{\"type\":\"Strip\",\"content\":\"ab\"}", "decoder Strip"},
-        {",\"decoder\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"}}", "decoder Replace"},
-        {",\"post_processor\":{\"type\":\"Other\"}", "post_processor"},
-        {",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}}],"
-         "\"special_tokens\":{\"x\":{\"ids\":[70000]}}}", "out of range"},
-        {",\"post_processor\":{\"type\":\"BertProcessing\"}", "out of range"},
+        {",'added_tokens':{}", "added_tokens is not a list"},
+        {",'added_tokens':[{'id':1}]", "without a valid content and id"},
+        {",'added_tokens':[{'id':-1,'content':'x'}]", "without a valid content and id"},
+        {",'added_tokens':[{'id':16000000,'content':'x'}]", "far beyond the number of tokens"},
+        {",'normalizer':{'type':'Precompiled'}", "normalizer \"Precompiled\" is not supported"},
+        {",'normalizer':[]", "normalizer \"\" is not supported"},
+        {",'normalizer':{'type':'Replace','pattern':{'Regex':'['},'content':''}",
+         "normalizer Replace: a pattern"},
+        {",'normalizer':{'type':'Replace','pattern':{'String':''},'content':''}",
+         "normalizer Replace: a pattern"},
+        {",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(a'}}",
+         "pre_tokenizer Split: a pattern"},
+        {",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'a)'}}",
+         "pre_tokenizer Split: a pattern"},
+        {",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(?<=(a'}}", "is not valid"},
+        {",'pre_tokenizer':{'type':'Split','pattern':{'String':'a'},'behavior':"
+         "'x'}",
+         "unknown behavior"},
+        {",'pre_tokenizer':{'type':'Metaspace','replacement':'ab'}", "not one character"},
+        {",'pre_tokenizer':{'type':'UnicodeScripts'}", "\"UnicodeScripts\" is not supported"},
+        {",'decoder':{'type':'CTC'}", "decoder \"CTC\" is not supported"},
+        {",'decoder':{'type':'Strip','content':'ab'}", "decoder Strip"},
+        {",'decoder':{'type':'Replace','pattern':{'String':''}}", "decoder Replace"},
+        {",'post_processor':{'type':'Other'}", "post_processor"},
+        {",'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{"
+         "'id':'x'}}],"
+         "'special_tokens':{'x':{'ids':[70000]}}}",
+         "out of range"},
+        {",'post_processor':{'type':'BertProcessing'}", "out of range"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -90,8 +103,8 @@ static void test_bounds(void **state)
     struct buf json, rest;
 
     buf_init(&rest, 1 << 20);
-    buf_add(&rest, STR(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"}"));
-    for (int i = 0; i < 40; i++) buf_add(&rest, STR(",{\"type\":\"NFC\"}"));
+    buf_add(&rest, STR(",'normalizer':{'type':'Sequence','normalizers':[{'type':'NFC'}"));
+    for (int i = 0; i < 40; i++) buf_add(&rest, STR(",{'type':'NFC'}"));
     buf_add(&rest, STR("]}"));
     buf_add_char(&rest, '\0');
     small_json(&json, rest.at);
@@ -100,7 +113,7 @@ static void test_bounds(void **state)
 
     buf_clear(&rest);
     for (int i = 0; i < 100; i++)
-        buf_add(&rest, i ? STR("{\"type\":\"Sequence\",\"normalizers\":[") : STR(",\"normalizer\":{\"a\":["));
+        buf_add(&rest, i ? STR("{'type':'Sequence','normalizers':[") : STR(",'normalizer':{'a':["));
     for (int i = 0; i < 100; i++) buf_add(&rest, STR("]}"));
     buf_add_char(&rest, '\0');
     small_json(&json, rest.at);
@@ -108,9 +121,10 @@ static void test_bounds(void **state)
     buf_fini(&json);
 
     buf_clear(&rest);
-    buf_add(&rest, STR(",\"decoder\":{\"type\":\"Sequence\",\"decoders\":["));
+    buf_add(&rest, STR(",'decoder':{'type':'Sequence','decoders':["));
     for (int i = 0; i < 20; i++)
-        buf_addf(&rest, "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaa\"}", i ? "," : "");
+        buf_addf(&rest, "%s{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaa'}",
+                 i ? "," : "");
     buf_add(&rest, STR("]}"));
     buf_add_char(&rest, '\0');
     small_json(&json, rest.at);
@@ -131,9 +145,11 @@ static void test_cut_and_changed(void **state)
 {
     struct buf json;
 
-    small_json(&json, SMALL_BYTE_LEVEL ",\"added_tokens\":[{\"id\":259,\"content\":\"<x>\",\"special\":true}],"
-                      "\"normalizer\":{\"type\":\"NFC\"},\"post_processor\":{\"type\":\"ByteLevel\"}");
-    for (size_t cut = 0; cut < json.len; cut += 7) check_refused(str_head(buf_str(&json), cut), "at character");
+    small_json(&json, SMALL_BYTE_LEVEL
+               ",'added_tokens':[{'id':259,'content':'<x>','special':true}],"
+               "'normalizer':{'type':'NFC'},'post_processor':{'type':'ByteLevel'}");
+    for (size_t cut = 0; cut < json.len; cut += 7)
+        check_refused(str_head(buf_str(&json), cut), "at character");
     for (size_t i = 0; i < json.len; i += 3) {
         static const char bytes[] = {'"', '{', ']', '9', 0, (char)0xFF};
         char was = json.at[i];
@@ -141,7 +157,8 @@ static void test_cut_and_changed(void **state)
         struct vocab *v = NULL;
         struct err_note why = {0};
         enum err e = small_open_text(&v, buf_str(&json), &why);
-        check_true(e == ERR_NONE || (e == ERR_MODEL_UNUSABLE && why.text[0] && !strchr(why.text, '\n')));
+        check_true(e == ERR_NONE ||
+                   (e == ERR_MODEL_UNUSABLE && why.text[0] && !strchr(why.text, '\n')));
         if (v) check_ids(v, STR(""), VOCAB_PLAIN, "");
         vocab_close(v);
         json.at[i] = was;
@@ -152,7 +169,8 @@ static void test_cut_and_changed(void **state)
 /* A pattern that would run for ever ends with an error, in our matcher and in PCRE2. */
 static void test_slow_patterns(void **state)
 {
-    static const char *const patterns[] = {"(a|a)*b", "((a+)b?)+c", "(?:a?){30}a{30}x", "(a+)+\\\\1[bc]"};
+    static const char *const patterns[] = {"(a|a)*b", "((a+)b?)+c", "(?:a?){30}a{30}x",
+                                           "(a+)+\\\\1[bc]"};
     char text[4000];
 
     memset(text, 'a', sizeof text);
@@ -160,9 +178,11 @@ static void test_slow_patterns(void **state)
         char rest[300];
         struct ids ids = {0};
         struct err_note why = {0};
-        snprintf(rest, sizeof rest, ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"%s\"}}", patterns[i]);
+        snprintf(rest, sizeof rest, ",'pre_tokenizer':{'type':'Split','pattern':{'Regex':'%s'}}",
+                 patterns[i]);
         struct vocab *v = small_open(rest);
-        check_int(vocab_encode(v, str_span(text, sizeof text), VOCAB_PLAIN, &ids, NULL, &why), ERR_LIMIT);
+        check_int(vocab_encode(v, str_span(text, sizeof text), VOCAB_PLAIN, &ids, NULL, &why),
+                  ERR_LIMIT);
         check_true(strstr(why.text, "too long") != NULL);
         check_int(ids.len, 0);
         ids_fini(&ids);
@@ -172,14 +192,16 @@ static void test_slow_patterns(void **state)
 
 static void test_growth(void **state)
 {
-    struct vocab *v = small_open(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":["
-                                 "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaaaaaaaa\"},"
-                                 "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aaaaaaaaaaaaaaaa\"}]}");
+    struct vocab *v =
+        small_open(",'normalizer':{'type':'Sequence','normalizers':["
+                   "{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaaaaaaaa'},"
+                   "{'type':'Replace','pattern':{'String':'a'},'content':'aaaaaaaaaaaaaaaa'}]}");
     static char text[100000];
     struct ids ids = {0};
 
     memset(text, 'a', sizeof text);
-    check_int(vocab_encode(v, str_span(text, sizeof text), VOCAB_PLAIN, &ids, NULL, NULL), ERR_LIMIT);
+    check_int(vocab_encode(v, str_span(text, sizeof text), VOCAB_PLAIN, &ids, NULL, NULL),
+              ERR_LIMIT);
     ids_fini(&ids);
     vocab_close(v);
 }
@@ -193,14 +215,17 @@ static void test_beside(void **state)
     struct err_note why = {0};
 
     small_json(&json, SMALL_BYTE_LEVEL);
-    struct files_blob blobs[] = {{"tokenizer.json", buf_str(&json)}, {"tokenizer_config.json", STR("{\"a\":")}};
+    struct files_blob blobs[] = {{"tokenizer.json", buf_str(&json)},
+                                 {"tokenizer_config.json", STR("{\"a\":")}};
     check_int(files_of_memory(&f, blobs, 2, "small"), ERR_NONE);
     check_int(vocab_open(&v, f, &why), ERR_MODEL_UNUSABLE);
     check_true(strstr(why.text, "tokenizer_config.json") != NULL);
     files_close(f);
 
-    blobs[1].bytes = STR("{\"eos_token\":{\"content\":\"<e>\"},\"bos_token\":null,\"pad_token\":7,\"model_max_length\":1e30,"
-                         "\"added_tokens_decoder\":{\"259\":{\"content\":\"<e>\",\"special\":true},\"x\":{},\"260\":null,"
+    blobs[1].bytes = STR("{\"eos_token\":{\"content\":\"<e>\"},\"bos_token\":null,\"pad_token\":7,"
+                         "\"model_max_length\":1e30,"
+                         "\"added_tokens_decoder\":{\"259\":{\"content\":\"<e>\",\"special\":true},"
+                         "\"x\":{},\"260\":null,"
                          "\"99999999999\":{\"content\":\"<f>\"},\"5\":{\"content\":\"taken\"}}}");
     check_int(files_of_memory(&f, blobs, 2, "small"), ERR_NONE);
     check_int(vocab_open(&v, f, &why), ERR_NONE);
@@ -254,12 +279,15 @@ static void test_model(void **state)
     model_add_piece(&b, "\xE2\x96\x81", -5, 1);
     model_add_piece(&b, "a", -6, 1);
     model_add_piece(&b, "aa", -1, 1);
-    model_add_piece(&b, "\xE2\x96\x81" "a", -2, 1);
+    model_add_piece(&b,
+                    "\xE2\x96\x81"
+                    "a",
+                    -2, 1);
     size_t pieces = b.len;
-    buf_add(&b, STR("\x12\x02\x18\x02"));   /* TrainerSpec: BPE */
-    buf_add(&b, STR("\x1a\x02\x20\x01"));   /* NormalizerSpec: repeated blanks go */
+    buf_add(&b, STR("\x12\x02\x18\x02")); /* TrainerSpec: BPE */
+    buf_add(&b, STR("\x1a\x02\x20\x01")); /* NormalizerSpec: repeated blanks go */
     check_int(model_open(&v, buf_str(&b), &why), ERR_NONE);
-    check_ids(v, STR("aaa"), VOCAB_PLAIN, "3 5 4");         /* "aa" scores higher than the prefixed one */
+    check_ids(v, STR("aaa"), VOCAB_PLAIN, "3 5 4"); /* "aa" scores higher than the prefixed one */
     check_ids(v, STR(" a  x"), VOCAB_ADD_SPECIAL, "1 6 3 0"); /* no token for x, no bytes */
     check_ids(v, STR("a</s>a"), VOCAB_PLAIN, "6 2 6");
     vocab_close(v);
@@ -279,14 +307,10 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_pipeline),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_cut_and_changed),
-        cmocka_unit_test(test_slow_patterns),
-        cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_beside),
-        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_parts),         cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_cut_and_changed),
+        cmocka_unit_test(test_slow_patterns), cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_beside),        cmocka_unit_test(test_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Patterns: what our own matcher does must be what the reference's does, and what it does not know must
- * reach PCRE2. */
+/* Patterns: what our own matcher does must be what the reference's does, and what it does not know
+ * must reach PCRE2. */
 #include "check.h"
 
 #include "base/buf.h"
@@ -65,7 +65,11 @@ static void test_constructs(void **state)
         {"a++a", "aaa", ""},
         {"(?>a+)a", "aaa", ""},
         {"(?i:'s|'LL)x", "'Sx 'llx 'sX", "['Sx]['llx]"},
-        {"(?i)k[a-z]", "K\xC5\xBF \xE2\x84\xAA" "A", "[K\xC5\xBF][\xE2\x84\xAA" "A]"},
+        {"(?i)k[a-z]",
+         "K\xC5\xBF \xE2\x84\xAA"
+         "A",
+         "[K\xC5\xBF][\xE2\x84\xAA"
+         "A]"},
         {"^a|b$", "a\nab\nb", "[a][a][b][b]"},
         {"\\Aa|b\\z", "a\nab\nb", "[a][b]"},
         {"\\bfoo\\b", "foo food foo", "[foo][foo]"},
@@ -114,7 +118,8 @@ static void test_bounds(void **state)
         check_int(pattern_find(p, &w, str_span(text, sizeof text), 0, &at, &end, NULL), ERR_LIMIT);
         pattern_work_fini(&w);
         pattern_work_init(&w, sizeof text, &stop);
-        check_int(pattern_find(p, &w, str_span(text, sizeof text), 0, &at, &end, NULL), ERR_CANCELLED);
+        check_int(pattern_find(p, &w, str_span(text, sizeof text), 0, &at, &end, NULL),
+                  ERR_CANCELLED);
         pattern_work_fini(&w);
         pattern_free(p);
         arena_fini(&a);

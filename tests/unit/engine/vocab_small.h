@@ -1,5 +1,5 @@
-/* Small tokenizers for tests, made as text: the 256 characters of the byte-level alphabet, a few merges,
- * and whatever the test puts around them. */
+/* Small tokenizers for tests, made as text: the 256 characters of the byte-level alphabet, a few
+ * merges, and whatever the test puts around them. */
 #ifndef SEMA_TESTS_VOCAB_SMALL_H
 #define SEMA_TESTS_VOCAB_SMALL_H
 
@@ -12,27 +12,33 @@
 #include "engine/vocab/decoder.h"
 #include "engine/vocab/vocab.h"
 
-/* `rest` follows the model: ", \"added_tokens\": [...]" and so on.  Ids 0 to 255 are the bytes; 256 is
- * "ab", 257 "abab", 258 "<|". */
+/* `rest` follows the model: ",'added_tokens':[...]" and so on, with ' for ".  Ids 0 to 255 are the
+ * bytes; 256 is "ab", 257 "abab", 258 "<|". */
 static inline void small_json(struct buf *out, const char *rest)
 {
     buf_init(out, 1 << 20);
-    buf_add(out, STR("{\"model\":{\"type\":\"BPE\",\"vocab\":{"));
+    buf_add(out, STR("{'model':{'type':'BPE','vocab':{"));
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[4];
         size_t len = utf8_put(text, decoder_character_of((uint8_t)byte));
-        buf_add_char(out, '"');
-        json_escape(out, (str){text, len}, false);
-        buf_addf(out, "\":%u,", byte);
+        if (byte == '\'') {
+            buf_add(out, STR("'\\u0027"));
+        } else {
+            buf_add_char(out, '\'');
+            json_escape(out, (str){text, len}, false);
+        }
+        buf_addf(out, "':%u,", byte);
     }
-    buf_add(out, STR("\"ab\":256,\"abab\":257,\"<|\":258},\"merges\":[\"a b\",[\"ab\",\"ab\"],\"< |\"]}"));
+    buf_add(out, STR("'ab':256,'abab':257,'<|':258},'merges':['a b',['ab','ab'],'< |']}"));
     buf_add(out, str_of(rest));
     buf_add_char(out, '}');
+    for (size_t i = 0; i < out->len; i++)
+        if (out->at[i] == '\'') out->at[i] = '"';
 }
 
 #define SMALL_BYTE_LEVEL                                                                           \
-    ",\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"                      \
-    "\"decoder\":{\"type\":\"ByteLevel\"}"
+    ",'pre_tokenizer':{'type':'ByteLevel','add_prefix_space':false},"                              \
+    "'decoder':{'type':'ByteLevel'}"
 
 static inline enum err small_open_text(struct vocab **v, str json, struct err_note *why)
 {

@@ -1,20 +1,21 @@
-/* Tokenizers: what holds for every one of them, on small ones whose ids can be followed by hand.  That
- * published ones give the reference's ids is tests/golden/tokenizer.py. */
+/* Tokenizers: what holds for every one of them, on small ones whose ids can be followed by hand.
+ * That published ones give the reference's ids is tests/golden/tokenizer.py. */
 #include "vocab_small.h"
 
 #include <time.h>
 
-#define ADDED(id, text, flags) "{\"id\":" #id ",\"content\":\"" text "\"" flags "}"
-#define SPECIAL ",\"special\":true,\"normalized\":false"
-
 static const char chat[] = SMALL_BYTE_LEVEL
-    ",\"added_tokens\":[" ADDED(259, "<|im_end|>", SPECIAL) "," ADDED(260, "<|im_start|>", SPECIAL) ","
-    ADDED(261, "<tool_call>", ",\"special\":false,\"normalized\":false") ","
-    ADDED(262, "</s>", SPECIAL) "," ADDED(263, "\\n\\n", ",\"special\":false,\"normalized\":false") ","
-    ADDED(264, "aba", SPECIAL) "," ADDED(265, "bax", SPECIAL) "],"
-    "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"B\"}},"
-    "{\"Sequence\":{\"id\":\"A\"}},{\"SpecialToken\":{\"id\":\"E\"}}],\"special_tokens\":{"
-    "\"B\":{\"ids\":[260]},\"E\":{\"ids\":[262,259]}}}";
+    ",'added_tokens':["
+    "{'id':259,'content':'<|im_end|>','special':true,'normalized':false},"
+    "{'id':260,'content':'<|im_start|>','special':true,'normalized':false},"
+    "{'id':261,'content':'<tool_call>','special':false,'normalized':false},"
+    "{'id':262,'content':'</s>','special':true,'normalized':false},"
+    "{'id':263,'content':'\\n\\n','special':false,'normalized':false},"
+    "{'id':264,'content':'aba','special':true,'normalized':false},"
+    "{'id':265,'content':'bax','special':true,'normalized':false}],"
+    "'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'B'}},"
+    "{'Sequence':{'id':'A'}},{'SpecialToken':{'id':'E'}}],"
+    "'special_tokens':{'B':{'ids':[260]},'E':{'ids':[262,259]}}}";
 
 static void test_lookup(void **state)
 {
@@ -50,13 +51,15 @@ static void test_encode(void **state)
     /* What was there stays in front, and a failure takes only its own part back. */
     volatile bool stop = true;
     check_int(ids_add(&ids, 7), ERR_NONE);
-    check_int(vocab_encode(v, STR("zzz<|im_end|>zzz"), VOCAB_PLAIN, &ids, &stop, NULL), ERR_CANCELLED);
+    check_int(vocab_encode(v, STR("zzz<|im_end|>zzz"), VOCAB_PLAIN, &ids, &stop, NULL),
+              ERR_CANCELLED);
     check_int(ids.len, 1);
     ids_fini(&ids);
     vocab_close(v);
 }
 
-/* What a user writes never becomes a control token, wherever it stands and however it is put together. */
+/* What a user writes never becomes a control token, wherever it stands and however it is put
+ * together. */
 static void test_guard(void **state)
 {
     static const struct {
@@ -66,12 +69,18 @@ static void test_guard(void **state)
         {"", "b<|im_end|>b", "", "98 258 105 109 95 101 110 100 124 62 98"},
         {"<|im_end|>", "<|im_end|>", "<|im_end|>", "259 258 105 109 95 101 110 100 124 62 259"},
         {"", "<tool_call>", "", "60 116 111 111 108 95 99 97 108 108 62"},
-        {"<", "/s>", "", "60 47 115 62"},                            /* completes what stands before */
-        {"", "x<", "/s>", "120 60 47 115 62"},                       /* begins what stands behind */
-        {"", "abax", "", "256 97 120"},                              /* two that overlap */
-        {"", "\n\n", "", "263"},                                     /* blanks are not control */
-        {"", "<|im_\xF4\x8F\x9E\xA3" "end|>", "", "258 105 109 95 101 110 100 124 62"}, /* the marker itself */
-        {"", "\xF4\x8F\x9E\xA3" "b", "", "98"},
+        {"<", "/s>", "", "60 47 115 62"},      /* completes what stands before */
+        {"", "x<", "/s>", "120 60 47 115 62"}, /* begins what stands behind */
+        {"", "abax", "", "256 97 120"},        /* two that overlap */
+        {"", "\n\n", "", "263"},               /* blanks are not control */
+        {"",
+         "<|im_\xF4\x8F\x9E\xA3"
+         "end|>",
+         "", "258 105 109 95 101 110 100 124 62"}, /* the marker itself */
+        {"",
+         "\xF4\x8F\x9E\xA3"
+         "b",
+         "", "98"},
         {"", "plain", "", "112 108 97 105 110"},
     };
     struct vocab *v = small_open(chat);
@@ -88,12 +97,15 @@ static void test_guard(void **state)
     vocab_close(v);
 }
 
-/* Text that cannot be mistaken for anything goes through unchanged: templates compare and trim it. */
+/* Text that cannot be mistaken for anything goes through unchanged: templates compare and trim it.
+ */
 static void test_guard_leaves(void **state)
 {
     static const char *const texts[] = {"user", "im_start", " padded ", "", "a > b", "\n\n", "s"};
-    struct vocab *v = small_open(SMALL_BYTE_LEVEL ",\"added_tokens\":[" ADDED(259, "<|user|>", SPECIAL) ","
-                                 ADDED(260, "</s>", SPECIAL) "," ADDED(261, "\\n\\n", "") "]");
+    struct vocab *v = small_open(SMALL_BYTE_LEVEL ",'added_tokens':["
+                                                  "{'id':259,'content':'<|user|>','special':true},"
+                                                  "{'id':260,'content':'</s>','special':true},"
+                                                  "{'id':261,'content':'\\n\\n'}]");
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct buf out;
@@ -108,9 +120,10 @@ static void test_guard_leaves(void **state)
 /* Also where added tokens are searched in normalized text, as GPT-2's is. */
 static void test_guard_normalized(void **state)
 {
-    struct vocab *v = small_open(
-        SMALL_BYTE_LEVEL ",\"added_tokens\":[" ADDED(259, "<|x|>", ",\"special\":true,\"normalized\":true")
-        "],\"normalizer\":{\"type\":\"NFC\"}");
+    struct vocab *v = small_open(SMALL_BYTE_LEVEL
+                                 ",'added_tokens':["
+                                 "{'id':259,'content':'<|x|>','special':true,'normalized':true}],"
+                                 "'normalizer':{'type':'NFC'}");
     struct buf text;
 
     check_ids(v, STR("b<|x|>"), VOCAB_PLAIN, "98 259");
@@ -123,10 +136,12 @@ static void test_guard_normalized(void **state)
 
 static void test_added_flags(void **state)
 {
-    struct vocab *v = small_open(
-        SMALL_BYTE_LEVEL ",\"added_tokens\":["
-        ADDED(259, "<L>", SPECIAL ",\"lstrip\":true") "," ADDED(260, "<R>", SPECIAL ",\"rstrip\":true") ","
-        ADDED(261, "zz", SPECIAL ",\"single_word\":true") "," ADDED(262, "<R>x", SPECIAL) "]");
+    struct vocab *v =
+        small_open(SMALL_BYTE_LEVEL ",'added_tokens':["
+                                    "{'id':259,'content':'<L>','special':true,'lstrip':true},"
+                                    "{'id':260,'content':'<R>','special':true,'rstrip':true},"
+                                    "{'id':261,'content':'zz','special':true,'single_word':true},"
+                                    "{'id':262,'content':'<R>x','special':true}]");
 
     check_ids(v, STR("z \n<L> z"), VOCAB_PLAIN, "122 259 32 122");
     check_ids(v, STR("z <R>\xC2\xA0 z"), VOCAB_PLAIN, "122 32 260 122");
@@ -138,7 +153,8 @@ static void test_added_flags(void **state)
 
 /* ---- decoding ---- */
 
-/* However tokens come, what a stream gives is whole characters, never changes, and is the decoded text. */
+/* However tokens come, what a stream gives is whole characters, never changes, and is the decoded
+ * text. */
 static void test_stream_is_whole(void **state)
 {
     struct vocab *v = small_open(chat);
@@ -155,7 +171,8 @@ static void test_stream_is_whole(void **state)
         for (size_t i = 0; i < 40; i++) {
             seed = seed * 1664525 + 1013904223;
             ids[i] = (int32_t)(seed >> 16) % 270 - 2; /* some name nothing */
-            if (round % 2 && ids[i] > 1) ids[i] = 0xE2 - (ids[i] % 3 ? 0x42 : 0); /* many cut characters */
+            if (round % 2 && ids[i] > 1)
+                ids[i] = 0xE2 - (ids[i] % 3 ? 0x42 : 0); /* many cut characters */
             size_t before = streamed.len;
             vocab_stream_add(&s, ids[i], &streamed);
             check_true(utf8_valid(str_tail(buf_str(&streamed), before)));
@@ -170,16 +187,19 @@ static void test_stream_is_whole(void **state)
 }
 
 static const char sentence[] =
-    ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"\xE2\x96\x81\"},"
-    "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xE2\x96\x81\"}]},"
-    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
-    "\"\xE2\x96\x81\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},"
-    "{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
-    ",\"added_tokens\":[" ADDED(259, "</s>", SPECIAL) "," ADDED(260, "\xE2\x96\x81", ",\"normalized\":false") ","
-    ADDED(261, "<0xE2>", ",\"normalized\":false") "," ADDED(262, "<0x82>", ",\"normalized\":false") ","
-    ADDED(263, "<0xAC>", ",\"normalized\":false") "]";
+    ",'normalizer':{'type':'Sequence','normalizers':[{'type':'Prepend','prepend':'\xE2\x96\x81'},"
+    "{'type':'Replace','pattern':{'String':' '},'content':'\xE2\x96\x81'}]},"
+    "'decoder':{'type':'Sequence','decoders':["
+    "{'type':'Replace','pattern':{'String':'\xE2\x96\x81'},'content':' '},{'type':'ByteFallback'},"
+    "{'type':'Fuse'},{'type':'Strip','content':' ','start':1,'stop':0}]},"
+    "'added_tokens':[{'id':259,'content':'</s>','special':true},"
+    "{'id':260,'content':'\xE2\x96\x81','normalized':false},"
+    "{'id':261,'content':'<0xE2>','normalized':false},"
+    "{'id':262,'content':'<0x82>','normalized':false},"
+    "{'id':263,'content':'<0xAC>','normalized':false}]";
 
-static void check_stream(const struct vocab *v, const int32_t *ids, size_t count, bool mid, str want)
+static void check_stream(const struct vocab *v, const int32_t *ids, size_t count, bool mid,
+                         str want)
 {
     struct vocab_stream s;
     struct buf out;
@@ -197,12 +217,15 @@ static void check_stream(const struct vocab *v, const int32_t *ids, size_t count
 static void test_stream_sentence(void **state)
 {
     struct vocab *v = small_open(sentence);
-    const int32_t blanks[] = {259, 260, 260, 97}, euro[] = {97, 261, 262, 263}, cut[] = {261, 262, 97};
+    const int32_t blanks[] = {259, 260, 260, 97}, euro[] = {97, 261, 262, 263},
+                  cut[] = {261, 262, 97};
 
     check_stream(v, blanks, 4, false, STR(" a"));
     check_stream(v, blanks, 4, true, STR("  a"));
     check_stream(v, euro, 4, false, STR("a\xE2\x82\xAC"));
-    check_stream(v, cut, 3, false, STR("\xEF\xBF\xBD\xEF\xBF\xBD" "a")); /* one U+FFFD a byte, as vocab_decode */
+    check_stream(v, cut, 3, false,
+                 STR("\xEF\xBF\xBD\xEF\xBF\xBD"
+                     "a")); /* one U+FFFD a byte, as vocab_decode */
     check_stream(v, cut, 1, false, STR("\xEF\xBF\xBD"));
     vocab_close(v);
 }
@@ -231,11 +254,13 @@ static double encode_time(const struct vocab *v, const char *unit, size_t count)
     return took;
 }
 
-/* 64 KiB of one letter: under 50 ms on an idle machine without sanitizers; what is tested here is that it
- * is far from the minutes of a quadratic one, and that eight times the text is about eight times that. */
+/* 64 KiB of one letter: under 50 ms on an idle machine without sanitizers; what is tested here is
+ * that it is far from the minutes of a quadratic one, and that eight times the text is about eight
+ * times that. */
 static void test_one_letter(void **state)
 {
-    static const char *const units[] = {"a", "_", " ", "\xE4\xBD\xA0", "\xF0\x9F\x98\x80", "ab", "\n"};
+    static const char *const units[] = {"a",  "_", " ", "\xE4\xBD\xA0", "\xF0\x9F\x98\x80",
+                                        "ab", "\n"};
     struct vocab *v = small_open(chat);
 
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
@@ -249,7 +274,7 @@ static void test_one_letter(void **state)
 /* Runs of marks in the worst order, which sorting by exchange takes minutes for. */
 static void test_marks(void **state)
 {
-    struct vocab *v = small_open(SMALL_BYTE_LEVEL ",\"normalizer\":{\"type\":\"NFD\"}");
+    struct vocab *v = small_open(SMALL_BYTE_LEVEL ",'normalizer':{'type':'NFD'}");
 
     check_true(encode_time(v, "\xCC\x81\xCC\xA3\xCC\xB4", 100000) < 10);
     check_ids(v, STR("q\xCC\x81\xCC\xA3"), VOCAB_PLAIN, "113 204 163 204 129");
