@@ -95,6 +95,15 @@ enum {
     TEMPLATE_VALUE_BYTES_MAX = 256 * 1024 * 1024,  /* of one rendering: texts are built from copies */
     TEMPLATE_OUTPUT_BYTES_MAX = 96 * 1024 * 1024,  /* a body of V1_BODY_BYTES_MAX and what goes around */
     TEMPLATE_RANGE_MAX = 100 * 1000,               /* as the reference's sandbox has it */
+
+    /* constrained output (local-models.md section 8) */
+    GRAMMAR_SCHEMA_BYTES_MAX = 256 * 1024,
+    GRAMMAR_NODES_MAX = 10000,
+    GRAMMAR_ALTERNATIVES_MAX = 256,   /* of one place: anyOf multiplied out */
+    GRAMMAR_DEPTH_MAX = 64,           /* schemas inside schemas */
+    GRAMMAR_CONFIGS_MAX = 256,        /* readings followed at once; more are dropped, each is complete alone */
+    GRAMMAR_STATES_MAX = 8 * 1024,    /* kept between tokens; then all are found anew */
+    GRAMMAR_LOCALS_MAX = 256,         /* masks kept, a bit for each token */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /* Logits -> token, in the order of the reference (local-models.md section 6): repetition penalty, n-gram
- * ban, presence and frequency, temperature, top-k, top-p, min-p.  Temperature 0 takes the largest, the
- * lowest id on ties.  One sampler belongs to one answer and one thread. */
+ * ban, presence and frequency, temperature, top-k, top-p, min-p.  Temperature 0 takes the largest,
+ * the lowest id on ties.  One sampler belongs to one answer and one thread. */
 #ifndef SEMA_ENGINE_SAMPLE_SAMPLE_H
 #define SEMA_ENGINE_SAMPLE_SAMPLE_H
 
@@ -46,7 +46,8 @@ struct stops {
 };
 void stops_init(struct stops *s, const str *at, size_t count);
 void stops_fini(struct stops *s);
-/* Adds to `out` what can be shown.  True when a stop string was met: it and what follows is dropped. */
+/* Adds to `out` what can be shown.  True when a stop string was met: it and what follows is
+ * dropped. */
 bool stops_add(struct stops *s, str text, struct buf *out);
 void stops_end(struct stops *s, struct buf *out); /* what was held back and never became one */
 

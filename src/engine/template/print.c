@@ -181,7 +181,7 @@ static void json_string(struct buf *to, str s, bool ascii)
             buf_add_char(to, short_to[known - short_from]);
         } else if (c < 0x20 || (ascii && c > 0x7E && c < 0x10000)) {
             buf_addf(to, "\\u%04x", (unsigned)c);
-        } else if (ascii && c >= 0x10000) {
+        } else if (ascii && c >= 0x10000 && c != TEXT_MARKER) {
             unsigned pair = (unsigned)c - 0x10000;
             buf_addf(to, "\\u%04x\\u%04x", 0xD800 + (pair >> 10), 0xDC00 + (pair & 0x3FF));
         } else {

@@ -1,5 +1,5 @@
-/* Chat templates: an interpreter for the Jinja that they use (local-models.md section 5), with limits on
- * steps, output and depth.  A parsed template is immutable; any thread. */
+/* Chat templates: an interpreter for the Jinja that they use (local-models.md section 5), with
+ * limits on steps, output and depth.  A parsed template is immutable; any thread. */
 #ifndef SEMA_ENGINE_TEMPLATE_TEMPLATE_H
 #define SEMA_ENGINE_TEMPLATE_TEMPLATE_H
 
@@ -21,16 +21,17 @@ enum err template_parse(struct template **out, str source, struct err_note *why)
 void template_free(struct template *t);
 
 /* `context`: a JSON object of variables.  `now`: the local time that strftime_now prints.
- * ERR_INVALID: the template's own raise_exception (the note is exactly its text); ERR_UNSUPPORTED: any
- * other failure of the template; ERR_LIMIT: too many steps or too much text. */
+ * ERR_INVALID: the template's own raise_exception (the note is exactly its text); ERR_UNSUPPORTED:
+ * any other failure of the template; ERR_LIMIT: too many steps or too much text. */
 enum err template_render(const struct template *t, yyjson_val *context, const struct tm *now,
                          struct buf *out, struct err_note *why);
 
-/* ---- the chat form of a model: which template its files name, its special tokens, its habits ---- */
+/* ---- the chat form of a model: which template its files name, special tokens, habits ---- */
 
 struct chat_form;
 
-/* chat_template.jinja, else tokenizer_config.json, else the GGUF's, else the family's documented form
+/* chat_template.jinja, else tokenizer_config.json, else the GGUF's, else the family's documented
+ * form
  * (`family` "gpt2": turns joined by the end token).  `vocab` must outlive it. */
 enum err chat_form_open(struct chat_form **out, struct files *f, const struct vocab *vocab,
                         const char *family, struct err_note *why);
@@ -45,10 +46,11 @@ struct chat_form_ask {
     bool exact; /* as the reference: no folding of system messages, no probing of argument forms */
     struct tm now;
 };
-enum err chat_form_render(const struct chat_form *c, const struct chat_form_ask *ask, struct buf *out,
-                          struct err_note *why);
+enum err chat_form_render(const struct chat_form *c, const struct chat_form_ask *ask,
+                          struct buf *out, struct err_note *why);
 bool chat_form_takes_system(const struct chat_form *c);
 bool chat_form_takes_tools(const struct chat_form *c);
-str chat_form_source(const struct chat_form *c); /* the template's text; empty for a built-in form */
+str chat_form_source(
+    const struct chat_form *c); /* the template's text; empty for a built-in form */
 
 #endif

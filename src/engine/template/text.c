@@ -39,6 +39,7 @@ bool text_is_space(int32_t c)
 bool text_is_printable(int32_t c)
 {
     if (c < 0x7F) return c >= 0x20;
+    if (c == TEXT_MARKER) return true;
     switch (utf8proc_category(c)) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:

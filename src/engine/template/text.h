@@ -8,6 +8,10 @@
 #include "base/buf.h"
 #include "base/str.h"
 
+/* vocab_guard's marker: it must outlive repr and ASCII-only JSON, or a guarded text could be
+ * spelled there without it. */
+enum { TEXT_MARKER = 0x10F7A3 };
+
 bool text_is_space(int32_t c); /* str.isspace */
 bool text_is_printable(int32_t c);
 bool text_is_alpha(int32_t c);
