@@ -16,6 +16,7 @@
 #include "engine/format/files.h"
 #include "engine/job.h"
 #include "engine/machine.h"
+#include "engine/sample/grammar.h"
 #include "engine/sched/sched.h"
 #include "engine/template/template.h"
 #include "engine/vocab/vocab.h"
@@ -169,6 +170,7 @@ void engine_close(struct engine *e)
     queue_close(e->fresh);
     pthread_join(e->preparer, NULL);
     sched_free(e->sched);
+    grammar_vocab_free(e->grammar_vocab);
     queue_free(e->fresh);
     chat_form_close(e->form);
     vocab_close(e->vocab);

@@ -94,7 +94,8 @@ struct engine_events {
     void (*tool_begin)(void *ctx, int index, str name);
     void (*tool_args)(void *ctx, int index, str fragment);
     /* Last, exactly once, also after engine_cancel (ERR_CANCELLED).  On an error `why` is filled:
-     * ERR_CONTEXT_LENGTH, ERR_BAD_REQUEST (the template refuses; its words), ERR_QUEUE_FULL,
+     * ERR_CONTEXT_LENGTH, ERR_BAD_REQUEST (the template refuses; its words), ERR_UNSUPPORTED (a
+     * keyword of the schema, named), ERR_QUEUE_FULL,
      * ERR_LOCAL_FAILED, ERR_MEMORY, ERR_CANCELLED. */
     void (*done)(void *ctx, enum err e, enum engine_finish finish, struct engine_usage usage,
                  const struct err_note *why);

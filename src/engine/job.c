@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/rand.h"
+#include "engine/sample/grammar.h"
 #include "engine/template/template.h"
 
 enum {
@@ -64,6 +65,7 @@ struct engine_job *job_new(struct engine *e, const struct engine_ask *ask,
 void job_free(struct engine_job *job)
 {
     if (job == NULL) return;
+    grammar_free(job->grammar);
     ids_fini(&job->prompt);
     stops_fini(&job->stops);
     buf_fini(&job->piece);
@@ -254,6 +256,45 @@ static struct sample_params choose_sampling(const struct engine_job *job)
     };
 }
 
+/* ---- the form of the answer ---- */
+
+static str token_bytes(const void *ctx, int32_t id)
+{
+    return vocab_bytes(ctx, id);
+}
+
+/* What it costs is paid by the first answer that wants a form. */
+static enum err need_grammar_vocab(struct engine *e)
+{
+    if (e->grammar_vocab) return ERR_NONE;
+    return grammar_vocab_new(&e->grammar_vocab, vocab_size(e->vocab), token_bytes, e->vocab,
+                             e->ends, e->ends_count);
+}
+
+static enum err make_grammar(struct engine_job *job, struct err_note *why)
+{
+    struct engine_ask *a = &job->ask;
+    enum err e;
+
+    if (a->schema_json.len == 0) return ERR_NONE;
+    e = need_grammar_vocab(job->engine);
+    if (e) return e;
+    str schema = str_eq(a->schema_json, STR("{}")) ? STR("{\"type\":\"object\"}") : a->schema_json;
+    e = grammar_new_text(&job->grammar, job->engine->grammar_vocab, schema, why);
+    if (!e && a->prefill.len && !grammar_accept_text(job->grammar, a->prefill))
+        e = err_set(why, ERR_BAD_REQUEST, "the text to go on from does not fit the schema");
+    /* ERR_UNSUPPORTED stays: it names a keyword, and that is told apart from other bad requests. */
+    return e == ERR_INVALID || e == ERR_LIMIT ? ERR_BAD_REQUEST : e;
+}
+
+static bool allowed(void *ctx, const uint64_t **mask)
+{
+    struct engine_job *job = ctx;
+
+    *mask = grammar_mask(job->grammar);
+    return *mask != NULL;
+}
+
 /* ---- the answer ---- */
 
 static void show(struct engine_job *job)
@@ -266,6 +307,7 @@ static bool on_token(void *ctx, int32_t id)
 {
     struct engine_job *job = ctx;
 
+    if (job->grammar) grammar_accept(job->grammar, id);
     buf_clear(&job->piece);
     vocab_stream_add(&job->stream, id, &job->piece);
     bool stopped = stops_add(&job->stops, buf_str(&job->piece), &job->shown);
@@ -287,6 +329,12 @@ static void on_done(void *ctx, enum err e, enum sched_end end, int reused, int a
 {
     struct engine_job *job = ctx;
 
+    struct err_note unfinished = {0};
+
+    if (!e && job->grammar && end == SCHED_STOP && !grammar_done(job->grammar)) {
+        e = err_set(&unfinished, ERR_LOCAL_FAILED, "no token goes on with the wanted form");
+        why = &unfinished;
+    }
     if (!e) {
         buf_clear(&job->piece);
         vocab_stream_end(&job->stream, &job->piece);
@@ -304,6 +352,7 @@ void job_prepare(struct engine_job *job)
     struct err_note why = {0};
 
     enum err err = job->stop || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
+    if (!err) err = make_grammar(job, &why);
     if (err) {
         finish(job, err, ENGINE_STOP, (struct engine_usage){(int)job->prompt.len, 0, 0}, &why);
         return;
@@ -321,6 +370,7 @@ void job_prepare(struct engine_job *job)
     s->fair_key = job->ask.fair_key;
     s->ctx = job;
     s->token = on_token;
+    s->allowed = job->grammar ? allowed : NULL;
     s->done = on_done;
     sched_put(e->sched, s);
 }

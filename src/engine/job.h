@@ -16,6 +16,8 @@
 enum { JSON_DEPTH_FILE = 512 };
 
 struct chat_form;
+struct grammar;
+struct grammar_vocab;
 struct model;
 struct queue;
 
@@ -29,7 +31,8 @@ struct engine {
     struct queue *fresh; /* jobs to be prepared */
     pthread_t preparer;
     int ctx_tokens;
-    struct engine_sampling own; /* generation_config.json */
+    struct engine_sampling own;          /* generation_config.json */
+    struct grammar_vocab *grammar_vocab; /* made by the preparer when first needed */
     int32_t ends[32];
     size_t ends_count;
     _Atomic size_t live;
@@ -45,6 +48,7 @@ struct engine_job {
 
     struct ids prompt;
     struct sched_job sched;
+    struct grammar *grammar; /* NULL: free text */
 
     /* The scheduler thread's: */
     struct vocab_stream stream;

@@ -1,5 +1,5 @@
-/* The engine whole, on the built-in model: conversations in, text out, as model/expected.jsonl has it;
- * and what a scheduler must keep: the answer of a job never depends on what else runs. */
+/* The engine whole, on the built-in model: conversations in, text out, as model/expected.jsonl has
+ * it; and what a scheduler must keep: the answer of a job never depends on what else runs. */
 #include "check.h"
 
 #include <pthread.h>
@@ -167,7 +167,8 @@ static void test_seed_beside_others(void **state)
     check_int(begin(&alone, &ask), ERR_NONE);
     wait_until(&alone, 0);
     for (int i = 0; i < 8; i++) {
-        struct engine_ask other = greedy(USER("How do I use Docker? And where are my chats saved?"));
+        struct engine_ask other =
+            greedy(USER("How do I use Docker? And where are my chats saved?"));
         other.sampling.temperature = 1;
         other.seeded = true;
         other.seed = (uint64_t)i;
@@ -273,8 +274,46 @@ static void test_prefill_goes_on(void **state)
     check_int(begin(&w, &ask), ERR_NONE);
     wait_until(&w, 0);
     check_int(w.e, ERR_NONE);
-    check_str(buf_str(&w.text), STR(" and use Sema, and I can do small sums and a little small talk. For more, start a "
-                                    "larger model."));
+    check_str(
+        buf_str(&w.text),
+        STR(" and use Sema, and I can do small sums and a little small talk. For more, start a "
+            "larger model."));
+    waiter_end(&w);
+}
+
+static void test_schema(void **state)
+{
+    (void)state;
+    struct engine_ask ask = greedy(USER("Tell me about Oslo as JSON"));
+    struct waiter w;
+
+    ask.schema_json =
+        STR("{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":12},"
+            "\"size\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":99}},"
+            "\"required\":[\"city\",\"size\"],\"additionalProperties\":false}");
+    ask.sampling.temperature = 1;
+    for (uint64_t seed = 0; seed < 5; seed++) {
+        yyjson_doc *doc;
+        ask.seeded = true;
+        ask.seed = seed;
+        check_int(begin(&w, &ask), ERR_NONE);
+        wait_until(&w, 0);
+        check_int(w.e, ERR_NONE);
+        check_int(w.finish, ENGINE_STOP);
+        check_int(json_read(&doc, buf_str(&w.text), 8, JSON_PLAIN, NULL), ERR_NONE);
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        check_int(yyjson_obj_size(root), 2);
+        check_true(yyjson_is_str(json_get(root, "city")));
+        check_true(json_get_int(root, "size", 0) >= 1 && json_get_int(root, "size", 0) <= 99);
+        yyjson_doc_free(doc);
+        waiter_end(&w);
+    }
+
+    ask.schema_json = STR("{\"type\":\"object\",\"patternProperties\":{}}");
+    check_int(begin(&w, &ask), ERR_NONE);
+    wait_until(&w, 0);
+    check_int(w.e, ERR_UNSUPPORTED);
+    check_true(strstr(w.why.text, "patternProperties") != NULL);
     waiter_end(&w);
 }
 
@@ -299,10 +338,11 @@ static void test_context(void **state)
     buf_clear(&long_text);
     buf_add(&long_text, STR("[{\"role\":\"system\",\"content\":\"Be brief.\"}"));
     for (int i = 0; i < 40; i++)
-        buf_addf(&long_text,
-                 ",{\"role\":\"user\",\"content\":\"question number %d with some words\"},"
-                 "{\"role\":\"assistant\",\"content\":\"answer number %d with some words as well\"}",
-                 i, i);
+        buf_addf(
+            &long_text,
+            ",{\"role\":\"user\",\"content\":\"question number %d with some words\"},"
+            "{\"role\":\"assistant\",\"content\":\"answer number %d with some words as well\"}",
+            i, i);
     buf_add(&long_text, STR(",{\"role\":\"user\",\"content\":\"What can you do?\"}]"));
     ask.messages_json = buf_str(&long_text);
     check_int(begin(&w, &ask), ERR_NONE);
@@ -373,10 +413,15 @@ static int close_engine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),        cmocka_unit_test(test_seed_beside_others),
-        cmocka_unit_test(test_second_turn_reuses), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_length_and_stop), cmocka_unit_test(test_prefill_goes_on),
-        cmocka_unit_test(test_context),         cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_seed_beside_others),
+        cmocka_unit_test(test_second_turn_reuses),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_length_and_stop),
+        cmocka_unit_test(test_prefill_goes_on),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_context),
+        cmocka_unit_test(test_queue_full),
     };
     return cmocka_run_group_tests_name("golden/engine", tests, open_engine, close_engine);
 }

@@ -352,7 +352,11 @@ static void take_token(struct sched *s, struct seq *q)
     struct sched_job *job = q->job;
 
     for (int i = s->conf.vocab; i < model_info(s->model)->vocab; i++) q->logits[i] = -INFINITY;
-    const uint64_t *allowed = job->allowed ? job->allowed(job->ctx) : NULL;
+    const uint64_t *allowed = NULL;
+    if (job->allowed && !job->allowed(job->ctx, &allowed)) {
+        job_end(s, job, ERR_NONE, SCHED_STOP, NULL);
+        return;
+    }
     int32_t id = sampler_pick(q->sampler, q->logits, allowed);
 
     if (is_end(s, id)) {

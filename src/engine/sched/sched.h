@@ -35,9 +35,9 @@ struct sched_job {
     /* A sampled token, not an end token.  False: the answer ends here (a stop string), with
      * SCHED_STOP. */
     bool (*token)(void *ctx, int32_t id);
-    /* Ids that may come next as a bit set over the vocabulary, or NULL for all; `ends` says whether
-     * an end token may come.  May be NULL. */
-    const uint64_t *(*allowed)(void *ctx);
+    /* Ids that may come next as a bit set over the vocabulary, end tokens included where they may.
+     * False: nothing can come, the answer ends here.  NULL: all may come. */
+    bool (*allowed)(void *ctx, const uint64_t **mask);
     void (*done)(void *ctx, enum err e, enum sched_end end, int reused, int answered,
                  const struct err_note *why);
 
