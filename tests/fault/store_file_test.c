@@ -152,10 +152,12 @@ static void secrets(bool *found, int count)
         size_t len;
         snprintf(name, sizeof name, "%s%s", path, *end);
         char *bytes = slurp(name, &len);
-        for (char *at = bytes; at && (at = memmem(at, len - (size_t)(at - bytes), "SECRET", 6));
-             at += 6) {
-            int i = (int)strtol(at + 6, NULL, 10);
+        /* Not memmem: under a sanitizer each call looks at all that is left. */
+        for (size_t at = 0; at + 11 < len; at++) {
+            if (bytes[at] != 'S' || memcmp(bytes + at, "SECRET", 6) != 0) continue;
+            int i = (int)strtol(bytes + at + 6, NULL, 10);
             if (i < count) found[i] = true;
+            at += 11;
         }
         free(bytes);
     }
