@@ -1,7 +1,17 @@
 /* The composition root: the only file that names concrete backends, stores and models.  A new one
  * is its file and a row here. */
 #include "cli/cli.h"
+#include "conf/conf.h"
 #include "embedded.h"
+
+#define AT(field) offsetof(struct conf, field)
+
+/* clang-format off */
+static const struct program_backend backends[] = {
+    {.ops = &backend_local},
+    {.ops = &backend_scripted},
+};
+/* clang-format on */
 
 static const struct store_ops *const stores[] = {&store_sqlite, &store_memory, NULL};
 
@@ -9,6 +19,8 @@ int main(int argc, char **argv)
 {
     const struct program program = {
         .version = SEMA_VERSION,
+        .backends = backends,
+        .backends_count = sizeof backends / sizeof *backends,
         .stores = stores,
         .embedded = embedded_models,
         .embedded_count = embedded_models_count,

@@ -7,13 +7,27 @@ extern const struct command command_serve, command_chat, command_sessions, comma
     command_sample_probs, command_inspect, command_pull, command_models, command_rm, command_help,
     command_version;
 
+/* clang-format off */
 const struct command *const commands[] = {
-    &command_sessions, &command_config,     &command_pull,
-    &command_models,   &command_rm,         &command_inspect,
-    &command_tokenize, &command_detokenize, &command_template,
-    &command_logits,   &command_generate,   &command_sample_probs,
-    &command_help,     &command_version,    NULL,
+    &command_serve,
+    &command_chat,
+    &command_sessions,
+    &command_config,
+    &command_pull,
+    &command_models,
+    &command_rm,
+    &command_inspect,
+    &command_tokenize,
+    &command_detokenize,
+    &command_template,
+    &command_logits,
+    &command_generate,
+    &command_sample_probs,
+    &command_help,
+    &command_version,
+    NULL,
 };
+/* clang-format on */
 
 const struct command *commands_find(const char *name)
 {

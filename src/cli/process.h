@@ -1,0 +1,11 @@
+/* What a server does to its own process before it opens anything.  For src/cli alone. */
+#ifndef SEMA_CLI_PROCESS_H
+#define SEMA_CLI_PROCESS_H
+
+/* A key is in memory from here on: no core dump may carry it away, by file or by pipe. */
+void process_keep_secrets(void);
+/* Descriptors up to the hard limit; a peer that is gone is an error and no signal; memory of few
+ * heaps. */
+void process_serve(int threads);
+
+#endif
