@@ -1,17 +1,24 @@
 /* sema config: what the settings are and where each came from. */
 #include "cli/command.h"
+#include "cli/compose.h"
 #include "conf/conf.h"
 
 static int run(struct cli *c)
 {
     const char *document = cli_flag(c, "document");
     struct conf *conf;
+    struct err_note why = {0};
 
     if (document) {
         if (conf_document(stdout, document)) return cli_end(EXIT_FINE);
         return cli_fail(c, "no document \"%s\"; one of env, markdown, man", document);
     }
     if (!cli_conf(c, NULL, &conf)) return EXIT_MISTAKE;
+    if (compose_model_name(c->program, conf, &why)) {
+        fprintf(stderr, "config: %s\n", why.text);
+        conf_free(conf);
+        return EXIT_MISTAKE;
+    }
     conf_warn(conf, stderr);
     conf_print(conf, stdout, cli_flag(c, "json") != NULL);
     conf_free(conf);

@@ -38,8 +38,8 @@ class Folder:
         for name in os.environ:  # sanitizers
             if name.endswith("SAN_OPTIONS"):
                 env[name] = os.environ[name]
-        env.update({k: str(v) for k, v in settings.items() if v is not None})
-        return env
+        env.update({k: str(v) for k, v in settings.items()})
+        return {k: v for k, v in env.items() if v != "None"}
 
     def run(self, *args, stdin="", **settings):
         """A command that ends by itself."""
