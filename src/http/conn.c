@@ -26,11 +26,6 @@ void conn_deadline(struct http_conn *c, uint64_t after_ms)
     conn_ring_by(c, c->deadline_ms);
 }
 
-void conn_deadline_off(struct http_conn *c)
-{
-    c->deadline_ms = 0;
-}
-
 /* ---- the end of things ---- */
 
 static void on_closed(uv_handle_t *h)
@@ -81,7 +76,7 @@ void conn_linger(struct http_conn *c)
     c->state = CONN_LINGER;
     c->read_bytes = 0;
     c->began_ms = 0;
-    conn_deadline_off(c);
+    c->deadline_ms = 0;
     buf_fini(&c->in);
 }
 

@@ -89,7 +89,6 @@ static void call_body(struct http_conn *c)
 {
     c->state = CONN_ANSWER;
     c->request.body = buf_str(&c->body);
-    conn_deadline_off(c);
     call(c, c->server->app.body);
 }
 
@@ -98,7 +97,6 @@ void exchange_fault(struct http_conn *c, enum err e)
     c->state = CONN_ANSWER;
     c->close = c->unread = true;
     buf_fini(&c->body);
-    conn_deadline_off(c);
     c->calling = true;
     c->server->app.fault(c->server->app.ctx, &c->request, e);
     c->calling = false;
@@ -135,7 +133,6 @@ static void begin_request(struct http_conn *c)
     r->peer = str_of(c->peer);
     c->has_request = true;
     c->state = CONN_ANSWER;
-    conn_deadline_off(c);
     /* An answer given in head() leaves the body unread, and says so. */
     c->close = !c->parser.keep_alive || has_body;
     c->unread = has_body;

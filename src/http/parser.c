@@ -283,7 +283,8 @@ static struct header *split_fields(struct parser *p, str text, struct arena *a, 
     return list;
 }
 
-/* Which body follows: a refusal's status, or 0. */
+/* Which body follows: a refusal's status, or 0.  That Content-Length comes once only llhttp has
+ * seen to. */
 static int judge_framing(struct parser *p, const struct framing *f, bool http10)
 {
     if (f->codings) {
@@ -291,8 +292,7 @@ static int judge_framing(struct parser *p, const struct framing *f, bool http10)
         if (!str_eq_nocase(f->coding, STR("chunked"))) return 400;
         p->chunked = true;
     }
-    if (f->lengths > 1) return 400;
-    if (f->lengths == 1 && !str_to_u64(f->length, &p->body_left)) return 400;
+    if (f->lengths && !str_to_u64(f->length, &p->body_left)) return 400;
     if (f->expects && !http10) {
         if (f->expects > 1 || !str_eq_nocase(f->expect, STR("100-continue"))) return 417;
         p->expects = true;

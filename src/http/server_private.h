@@ -157,7 +157,6 @@ void conn_linger(struct http_conn *c);
 void conn_drain(struct http_conn *c); /* closes it if it is idle */
 /* The deadline of its state; the unsent bytes have their own. */
 void conn_deadline(struct http_conn *c, uint64_t after_ms);
-void conn_deadline_off(struct http_conn *c);
 void conn_ring_by(struct http_conn *c, uint64_t at_ms); /* the timer, at the latest */
 
 /* ---- exchange.c ---- */

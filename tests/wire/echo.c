@@ -206,7 +206,8 @@ static void body(void *ctx, struct request *r)
                                  STR_ARG(r->host), STR_ARG(r->peer), r->id, r->headers.count,
                                  r->body.len));
     } else if (str_eq(path, STR("/none"))) {
-        response_send(r, (int)query_number(r->query, STR("status"), 204), NULL, STR_NONE);
+        int code = (int)query_number(r->query, STR("status"), 204);
+        response_send(r, code, NULL, code == 200 ? STR_NONE : STR("never sent"));
     } else if (str_eq(path, STR("/late"))) {
         struct job *j = new_job(r);
         timer_set(&j->timer, loop_here(), j->every_ms, answer_late);
@@ -304,6 +305,7 @@ static void take_option(const char *text, int *port)
                  {"stalled_ms", &times.stalled_ms},
                  {"linger_ms", &times.linger_ms},
                  {"linger_idle_ms", &times.linger_idle_ms},
+                 {"accept_retry_ms", &times.accept_retry_ms},
                  {"ws_ping_ms", &times.ws_ping_ms},
                  {"ws_pong_ms", &times.ws_pong_ms},
                  {"ws_close_ms", &times.ws_close_ms}};

@@ -474,7 +474,7 @@ def drain_of_a_request_on_its_way():
 @test
 def ceiling():
     """at the ceiling of connections accepting pauses without spinning, and goes on when one closes"""
-    with Server(fds=100) as s:
+    with Server("accept_retry_ms=60000", fds=100) as s:
         clients = []
         most = (100 - 64) // 2
         for _ in range(most):
