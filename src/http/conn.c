@@ -276,12 +276,12 @@ void conn_drain(struct http_conn *c)
 }
 
 /* Owns fd from here on. */
-enum err conn_new(struct http_server *s, int fd, const char *peer)
+void conn_new(struct http_server *s, int fd, const char *peer)
 {
     struct http_conn *c = calloc(1, sizeof *c);
     if (c == NULL) {
         close(fd);
-        return ERR_MEMORY;
+        return;
     }
     c->server = s;
     buf_init(&c->in, REQUEST_LINE_BYTES_MAX + REQUEST_HEAD_BYTES_MAX + REQUEST_PIPELINED_BYTES_MAX +
@@ -293,14 +293,14 @@ enum err conn_new(struct http_server *s, int fd, const char *peer)
         close(fd);
         c->state = CONN_CLOSED;
         uv_close((uv_handle_t *)&c->tcp, on_closed);
-        return ERR_IO;
+        return;
     }
     c->newer = s->conns;
     if (c->newer) c->newer->at = &c->newer;
     c->at = &s->conns;
     s->conns = c;
     s->count++;
+    atomic_fetch_add(&s->listen->conns, 1);
     conn_deadline(c, s->times.first_ms);
     set_reading(c);
-    return ERR_NONE;
 }

@@ -115,19 +115,17 @@ static bool accept_one(struct http_server *s, int fd)
     socklen_t len = sizeof a;
     char peer[46];
 
-    if (atomic_fetch_add(&s->listen->conns, 1) >= s->listen->conns_max) {
-        atomic_fetch_sub(&s->listen->conns, 1);
+    /* Loops that look at the same time may pass the ceiling by their number; the reserve bears it. */
+    if (atomic_load(&s->listen->conns) >= s->listen->conns_max) {
         if (s->accepting) accept_pause(s, "as many connections as descriptors allow");
         return false;
     }
     int got = accept4(fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (got >= 0) {
         peer_name(peer, &a);
-        if (conn_new(s, got, peer) == ERR_NONE) return true;
-        atomic_fetch_sub(&s->listen->conns, 1); /* its descriptor is closed */
+        conn_new(s, got, peer); /* when memory is out it is closed, and that is all there is to say */
         return true;
     }
-    atomic_fetch_sub(&s->listen->conns, 1);
     switch (errno) {
     case EAGAIN: return false;
     case EMFILE:

@@ -150,7 +150,7 @@ void server_forget(struct http_conn *c);
 str server_common(struct http_server *s);
 
 /* ---- conn.c ---- */
-enum err conn_new(struct http_server *s, int fd, const char *peer);
+void conn_new(struct http_server *s, int fd, const char *peer);
 void conn_turn(struct http_conn *c);
 void conn_close(struct http_conn *c); /* at once; the app is told first what it is owed */
 void conn_linger(struct http_conn *c);
