@@ -97,6 +97,11 @@ static bool need_scratch(struct pass *p, size_t floats)
     return true;
 }
 
+static float *scratch_of(const struct pass *p, int thread)
+{
+    return p->scratch ? p->scratch + (size_t)thread * p->scratch_floats : NULL;
+}
+
 static void run(struct pass *p, pool_fn *fn, void *ctx, size_t chunks)
 {
     if (!p->err) p->err = pool_run(p->m->pool, fn, ctx, chunks);
@@ -118,8 +123,8 @@ static void multiply_chunk(void *ctx, int thread, size_t chunk)
     const struct linear *l = j->l;
     size_t from = chunk * j->chunk_outs, to = from + j->chunk_outs;
     if (to > l->w.outs) to = l->w.outs;
-    float *scratch = j->p->scratch + (size_t)thread * j->p->scratch_floats;
-    kernel_multiply(j->p->m->kernels, j->out, j->x, j->stride, j->count, &l->w, from, to, scratch);
+    kernel_multiply(j->p->m->kernels, j->out, j->x, j->stride, j->count, &l->w, from, to,
+                    scratch_of(j->p, thread));
     for (size_t a = 0; l->bias && a < j->count; a++) {
         j->p->m->kernels->add(j->out[a] + from, l->bias + from, to - from);
     }
@@ -344,8 +349,7 @@ static void attend_piece(const struct attend *j, int thread, size_t piece)
     struct kernel_attention a = attention_of(p, j->l, r, head);
     size_t at = (size_t)head * a.group * a.head_dim;
     kernel_attend(p->m->kernels, &a, p->a.row[r->first + skip] + at, p->q.row[r->first + skip] + at,
-                  (size_t)s->q_width, (size_t)r->position + skip, rows,
-                  p->scratch + (size_t)thread * p->scratch_floats);
+                  (size_t)s->q_width, (size_t)r->position + skip, rows, scratch_of(p, thread));
 }
 
 static void attend_chunk(void *ctx, int thread, size_t chunk)

@@ -30,8 +30,9 @@ void shape_common(struct shape *s, struct config *c, struct shape_defaults d)
     s->kv_heads = count(c, "num_key_value_heads", "attention.head_count_kv",
                         d.kv_heads ? d.kv_heads : s->heads, SHAPE_HEADS_MAX);
     s->ctx = count(c, "max_position_embeddings", "context_length", d.ctx ? d.ctx : 2048, SHAPE_CTX_MAX);
-    s->head_dim = (int)config_int(c, "head_dim", "attention.key_length", d.head_dim, 0,
-                                  SHAPE_HEAD_DIM_MAX);
+    /* A GGUF file that names no key length means width / heads, whatever the family. */
+    s->head_dim = (int)config_int(c, "head_dim", "attention.key_length",
+                                  config_is_gguf(c) ? 0 : d.head_dim, 0, SHAPE_HEAD_DIM_MAX);
     shape_derive(s, c);
 }
 

@@ -217,8 +217,8 @@ static void collect_last(struct machine *m, size_t count)
 /* Adds the values from `from` on to the list or dict below them. */
 static void append(struct machine *m, enum pickle_kind kind, size_t from)
 {
+    if (m->err) return;
     size_t count = m->depth - from;
-    const struct pickle_value *const *values = (const struct pickle_value *const *)m->stack + from;
     m->depth = from;
     struct pickle_value *to = top(m);
     if (m->err) return;
@@ -228,7 +228,7 @@ static void append(struct machine *m, enum pickle_kind kind, size_t from)
     }
     for (size_t i = 0; i < count; i++) {
         if (!room(m, (void **)&to->items, to->count, &to->cap, sizeof *to->items, SIZE_MAX)) return;
-        to->items[to->count++] = (struct pickle_value *)values[i];
+        to->items[to->count++] = m->stack[from + i]; /* still there: nothing was pushed since */
     }
 }
 

@@ -15,7 +15,7 @@ static inline float near_exp(float x)
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     float n = x * 1.44269504f + 12582912.0f; /* 1.5 * 2^23: rounds to a whole number */
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &n, sizeof bits);
     n -= 12582912.0f;
     float r = x - n * 0.693359375f; /* ln 2 in two parts; the first has 9 bits, so n times it is exact */
@@ -28,7 +28,7 @@ static inline float near_exp(float x)
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    bits = (int32_t)((uint32_t)(bits + 127) << 23); /* 2^n: the low bits of the rounded sum are n */
+    bits = (bits + 127) << 23; /* 2^n: the low bits of the rounded sum are n */
     float power;
     memcpy(&power, &bits, sizeof power);
     return p * power;
