@@ -1,5 +1,5 @@
 /* The main of a fuzz target outside the fuzzer, so that every target is a normal test too: all files of its
- * corpus folder, then the same mutations of them in every run.  Usage: TARGET FOLDER [MUTATIONS].
+ * corpus folder, whole and cut, then the same mutations of them in every run.  Usage: TARGET FOLDER [MUTATIONS].
  *
  * An input that ends the process is written out as hex first. */
 #include <dirent.h>
@@ -156,7 +156,10 @@ int main(int argc, char **argv)
     if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(show_input);
 
     printf("1..2\n");
-    for (size_t i = 0; i < seeds_count; i++) try(seeds[i].at, seeds[i].len);
+    for (size_t i = 0; i < seeds_count; i++) {
+        try(seeds[i].at, seeds[i].len);
+        for (size_t cut = 0; cut < seeds[i].len; cut += 1 + seeds[i].len / 64) try(seeds[i].at, cut);
+    }
     printf("%s 1 - %zu inputs of the corpus\n", seeds_count ? "ok" : "not ok", seeds_count);
     fflush(stdout);
 
