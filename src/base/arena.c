@@ -11,7 +11,7 @@ struct arena_block {
 };
 
 /* Most requests fit into the first block; each further block is twice as large, up to a megabyte. */
-enum { BLOCK_FIRST_BYTES = 2048, BLOCK_MAX_BYTES = 1 << 20 };
+enum { BLOCK_FIRST_BYTES = 1024, BLOCK_MAX_BYTES = 1 << 20 };
 
 void arena_init(struct arena *a, size_t bytes_max)
 {
