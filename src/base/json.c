@@ -395,7 +395,7 @@ void json_escape(struct buf *to, str s, bool js_escapes)
         i += used;
         from = i;
     }
-    buf_add(to, str_span(s.at + from, s.len - from));
+    buf_add(to, str_tail(s, from));
 }
 
 static void before(struct json_out *o)

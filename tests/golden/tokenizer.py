@@ -185,7 +185,7 @@ def main():
         number += 1
         try:
             failures = run()
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, ValueError) as error:
             failures = [str(error)]
         for line in failures[:5]:
             print("# " + line)

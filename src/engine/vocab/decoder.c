@@ -1,6 +1,7 @@
 #include "engine/vocab/decoder.h"
 
 #include "base/utf8.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/unicode.h"
 
 enum decoder_kind {
@@ -127,8 +128,7 @@ static enum err read_one(struct decoder *d, struct arena *a, yyjson_val *json, s
                                     .from = arena_str(a, suffix.len ? suffix : STR("</w>"))};
         return step.from.at ? step_add(d, a, step) : ERR_MEMORY;
     }
-    return err_set(why, ERR_MODEL_UNUSABLE, "decoder \"%.*s\" is not supported",
-                   (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
+    return refuse_kind(why, "decoder", type);
 }
 
 static enum err read_any(struct decoder *d, struct arena *a, yyjson_val *json, struct err_note *why)

@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "engine/vocab/nform.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/unicode.h"
 
 enum normal_kind {
@@ -135,8 +136,7 @@ enum err normal_from_json(struct normal *n, struct arena *a, yyjson_val *json, s
     else if (simple_step(type, json, &step))
         e = step_add(n, a, step);
     else
-        return err_set(why, ERR_MODEL_UNUSABLE, "normalizer \"%.*s\" is not supported",
-                       (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
+        return refuse_kind(why, "normalizer", type);
     if (e == ERR_LIMIT)
         e = err_set(why, ERR_MODEL_UNUSABLE, "more than %d normalizers, or a text over %d bytes",
                     NORMAL_STEPS_MAX, NORMAL_TEXT_MAX);

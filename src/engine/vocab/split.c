@@ -4,6 +4,7 @@
 
 #include "base/utf8.h"
 #include "engine/vocab/decoder.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/unicode.h"
 
 enum split_kind {
@@ -209,8 +210,7 @@ enum err split_from_json(struct split *s, struct arena *a, yyjson_val *json, str
                            "pre_tokenizer Punctuation with an unknown behavior");
         e = step_add(s, a, step);
     } else {
-        return err_set(why, ERR_MODEL_UNUSABLE, "pre_tokenizer \"%.*s\" is not supported",
-                       (int)(type.len < 64 ? type.len : 64), type.at ? type.at : "");
+        return refuse_kind(why, "pre_tokenizer", type);
     }
     return e == ERR_LIMIT
                ? err_set(why, ERR_MODEL_UNUSABLE, "more than %d pre_tokenizers", SPLIT_STEPS_MAX)

@@ -104,14 +104,15 @@ static int32_t affix_max(const struct vocab_affix *affix)
     return max;
 }
 
-/* Rows for padding may follow the last token: ids that mean nothing are none of ours.  Those around a
- * text stay, named or not: the reference gives them. */
+/* Rows for padding may follow the last token: ids that mean nothing are none of ours.  Those around
+ * a text stay, named or not: the reference gives them. */
 static void size_trim(struct vocab *v)
 {
     int32_t before = affix_max(&v->before), after = affix_max(&v->after);
     int32_t least = (before > after ? before : after) + 1;
 
-    while (v->tokens.size > least && v->tokens.text[v->tokens.size - 1].at == NULL) v->tokens.size--;
+    while (v->tokens.size > least && v->tokens.text[v->tokens.size - 1].at == NULL)
+        v->tokens.size--;
 }
 
 static enum err vocab_read(struct vocab *v, struct files *f, struct err_note *why)

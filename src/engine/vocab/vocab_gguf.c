@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "engine/format/files.h"
 #include "engine/format/gguf.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/unicode.h"
 #include "engine/vocab/vocab_parts.h"
 
@@ -149,8 +150,7 @@ static const struct pre *pre_find(const struct reading *r, enum err *e)
     gguf_str(r->g, "tokenizer.ggml.pre", &name);
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++)
         if (str_eq(name, str_of(pres[i].name))) return &pres[i];
-    *e = err_set(r->why, ERR_MODEL_UNUSABLE, "tokenizer.ggml.pre \"%.*s\" is not supported",
-                 (int)(name.len < 64 ? name.len : 64), name.at ? name.at : "");
+    *e = refuse_kind(r->why, "tokenizer.ggml.pre", name);
     return NULL;
 }
 
@@ -229,8 +229,7 @@ static enum err read_all(struct reading *r)
     gguf_str(r->g, "tokenizer.ggml.model", &model);
     bool scores = str_eq(model, STR("llama"));
     if (!scores && !str_eq(model, STR("gpt2")))
-        return err_set(r->why, ERR_MODEL_UNUSABLE, "tokenizer.ggml.model \"%.*s\" is not supported",
-                       (int)(model.len < 64 ? model.len : 64), model.at);
+        return refuse_kind(r->why, "tokenizer.ggml.model", model);
     if (scores) runs_restore(r);
     r->pieces.ties_by_id = true; /* pieces with one score for all were merges of ascending rank */
     r->pieces.prefix = flag(r, "tokenizer.ggml.add_space_prefix", true);

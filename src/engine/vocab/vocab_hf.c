@@ -1,5 +1,6 @@
 /* tokenizer.json, the pipeline file of the Hugging Face hub (local-models.md section 4). */
 #include "engine/format/files.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/vocab_parts.h"
 
 struct reading {
@@ -132,10 +133,7 @@ static enum err read_model(struct reading *r)
 
     if (!yyjson_is_obj(r->model)) return refuse(r, "model is not an object");
     str type = json_get_str(r->model, "type");
-    if (type.at && !str_eq(type, STR("BPE")))
-        return err_set(r->why, ERR_MODEL_UNUSABLE,
-                       "model type \"%.*s\" is not supported, only BPE is",
-                       (int)(type.len < 64 ? type.len : 64), type.at);
+    if (type.at && !str_eq(type, STR("BPE"))) return refuse_kind(r->why, "model type", type);
     enum err e = vocab_hf_tokens(r->v, json_get(r->model, "vocab"), &r->added, &r->more, r->why);
     if (e) return e;
 
@@ -213,8 +211,7 @@ static enum err read_post(struct reading *r, yyjson_val *json)
     if (str_eq(type, STR("TemplateProcessing"))) return read_template(r, json);
     if (str_eq(type, STR("RobertaProcessing")) || str_eq(type, STR("BertProcessing")))
         return read_cls_sep(r, json);
-    if (!str_eq(type, STR("Sequence")))
-        return refuse(r, "post_processor is of a kind that is not supported");
+    if (!str_eq(type, STR("Sequence"))) return refuse_kind(r->why, "post_processor", type);
     yyjson_arr_iter each = yyjson_arr_iter_with(json_get(json, "processors"));
     for (yyjson_val *one; !e && (one = yyjson_arr_iter_next(&each));) e = read_post(r, one);
     return e;

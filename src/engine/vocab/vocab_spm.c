@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "engine/vocab/refuse.h"
 #include "engine/vocab/vocab_parts.h"
 
 static const str low_line = {"\xE2\x96\x81", 3}; /* U+2581 stands for a blank */
@@ -260,8 +261,7 @@ static enum err model_read(struct vocab *v, str bytes, struct model *m, struct v
         return err_set(why, ERR_MODEL_UNUSABLE,
                        "only vocabularies of byte pair encoding are supported");
     if (m->rule.len && !str_eq(m->rule, STR("identity")))
-        return err_set(why, ERR_MODEL_UNUSABLE, "normalization rule \"%.*s\" is not supported",
-                       (int)(m->rule.len < 64 ? m->rule.len : 64), m->rule.at);
+        return refuse_kind(why, "normalization rule", m->rule);
     return ERR_NONE;
 }
 

@@ -79,6 +79,7 @@ static void test_pipeline(void **state)
         {",'pre_tokenizer':{'type':'Metaspace','replacement':'ab'}", "not one character"},
         {",'pre_tokenizer':{'type':'UnicodeScripts'}", "\"UnicodeScripts\" is not supported"},
         {",'decoder':{'type':'CTC'}", "decoder \"CTC\" is not supported"},
+        {",'decoder':{'type':'C\\nT\u00e9'}", "decoder \"C?T??\" is not supported"},
         {",'decoder':{'type':'Strip','content':'ab'}", "decoder Strip"},
         {",'decoder':{'type':'Replace','pattern':{'String':''}}", "decoder Replace"},
         {",'post_processor':{'type':'Other'}", "post_processor"},
