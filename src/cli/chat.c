@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/rand.h"
+#include "chat/chat.h"
 #include "chat/models.h"
 #include "cli/command.h"
 #include "cli/compose.h"
@@ -38,7 +39,8 @@ struct room {
     ssize_t line_bytes;
 
     uv_signal_t interrupt;
-    bool answering, asked_to_stop, in_answer;
+    bool answering, asked_to_stop;
+    struct timer waiting; /* for a model that takes its time */
     int status;
 };
 
@@ -72,17 +74,30 @@ static void next_line(struct room *r)
 
 /* ---- the end ---- */
 
+enum { STORED_LOOK_MS = 2 };
+
+/* A cancelled turn is still being put away on this loop. */
+static void wait_stored(struct timer *t)
+{
+    struct room *r = container_of(t, struct room, waiting);
+
+    if (r->parts.chat && gauge_read(&chat_numbers(r->parts.chat)->unfinished) > 0) {
+        timer_set(t, r->loop, STORED_LOOK_MS, wait_stored);
+        return;
+    }
+    loop_stop(r->loop);
+    uv_stop(loop_uv(r->loop));
+}
+
 static void leave(struct room *r)
 {
     if (r->asked_to_stop) return;
     r->asked_to_stop = true;
     talk_free(r->talk);
     r->talk = NULL;
-    compose_end(&r->parts);
-    http_client_free(r->client);
-    r->client = NULL;
+    timer_stop(&r->waiting);
     uv_close((uv_handle_t *)&r->interrupt, NULL);
-    loop_stop(r->loop);
+    wait_stored(&r->waiting);
 }
 
 static void on_interrupt(uv_signal_t *handle, int number)
@@ -163,11 +178,28 @@ static void on_line(struct task *t)
 
 /* ---- the start ---- */
 
+enum { WAIT_TOLD_MS = 2000, WAIT_TOLD_AGAIN_MS = 10000 };
+
+/* What may pass is tried for ever: somebody should know what they wait for. */
+static void tell_wait(struct timer *t)
+{
+    struct room *r = container_of(t, struct room, waiting);
+    struct model_view view;
+
+    models_view(r->parts.models, 0, &view);
+    if (view.why.text[0])
+        fprintf(stderr, "sema chat: not ready yet, tried again: %s\n", view.why.text);
+    else
+        fputs("sema chat: making the model ready ...\n", stderr);
+    timer_set(t, r->loop, WAIT_TOLD_AGAIN_MS, tell_wait);
+}
+
 static void on_ready(void *ctx, enum err e, const struct err_note *why)
 {
     struct room *r = ctx;
 
     if (r->asked_to_stop) return;
+    timer_stop(&r->waiting);
     if (e) {
         fprintf(stderr, "startup: %s\n", err_text(why, e));
         r->status = EXIT_START;
@@ -181,10 +213,12 @@ static void on_start(struct task *t)
 {
     struct room *r = container_of(t, struct room, line_task);
 
-    if (r->parts.models)
+    if (r->parts.models) {
+        timer_set(&r->waiting, r->loop, WAIT_TOLD_MS, tell_wait);
         models_prepare(r->parts.models, on_ready, r);
-    else
+    } else {
         next_line(r);
+    }
 }
 
 static enum err open_talk(struct room *r, const char *url, struct err_note *why)
@@ -241,6 +275,8 @@ static int talk_room(struct room *r, const char *url)
     r->line_task.run = on_start;
     loop_post(r->loop, &r->line_task);
     loop_run(r->loop);
+    compose_end(&r->parts);
+    http_client_free(r->client);
     fflush(stdout);
     return r->status;
 }

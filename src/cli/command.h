@@ -35,6 +35,7 @@ struct command {
 extern const struct command *const commands[]; /* NULL-terminated, in the order of the help */
 const struct command *commands_find(const char *name);
 void commands_help(FILE *to, const struct command *c); /* NULL: of the program */
+void commands_manual(FILE *to);                        /* sema(1) */
 
 struct cli {
     const struct program *program;

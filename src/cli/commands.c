@@ -81,3 +81,60 @@ void commands_help(FILE *to, const struct command *c)
               "or .env.\n",
               to);
 }
+
+/* ---- sema(1), in the words of the table ---- */
+
+static void man_text(FILE *to, const char *text)
+{
+    /* A dot or quote at the start of a line would be a request, a backslash an escape. */
+    bool start = true;
+
+    for (; *text; text++) {
+        if (start && (*text == '.' || *text == '\'')) fputs("\\&", to);
+        if (*text == '\\')
+            fputs("\\e", to);
+        else if (*text == '-')
+            fputs("\\-", to);
+        else
+            fputc(*text, to);
+        start = *text == '\n';
+    }
+}
+
+static void man_command(FILE *to, const struct command *c)
+{
+    fprintf(to, ".SS sema %s ", c->name);
+    man_text(to, c->args);
+    fputc('\n', to);
+    man_text(to, c->text);
+    fputs(".\n", to);
+    if (c->more) {
+        fputs(".PP\n.nf\n", to);
+        man_text(to, c->more);
+        fputs(".fi\n", to);
+    }
+    for (size_t i = 0; i < c->flags_count; i++) {
+        fputs(".TP\n.B \\-\\-", to);
+        man_text(to, c->flags[i].name);
+        if (c->flags[i].value) fprintf(to, " \\fI%s\\fR", c->flags[i].value);
+        fputc('\n', to);
+        man_text(to, c->flags[i].text);
+        fputc('\n', to);
+    }
+}
+
+void commands_manual(FILE *to)
+{
+    fputs(
+        ".TH SEMA 1\n.SH NAME\nsema \\- a chat API in front of every model\n.SH SYNOPSIS\n.B sema\n"
+        ".I COMMAND\n[\n.I FLAGS\n]\n.SH DESCRIPTION\nSema answers chat requests over HTTP, "
+        "server-sent "
+        "events and WebSocket, from a model on this machine or from a provider, and keeps "
+        "conversations.\n.SH COMMANDS\n",
+        to);
+    for (size_t i = 0; commands[i]; i++) man_command(to, commands[i]);
+    fputs(".SH EXIT STATUS\n0 after success, 1 after a mistake in arguments or settings, 3 when "
+          "the start of a "
+          "server failed.\n.SH SEE ALSO\n.BR sema.env (5)\n",
+          to);
+}

@@ -97,6 +97,10 @@ static void add_plain(const struct conf *c, size_t row, struct buf *to, struct a
         add_json(c, row, &w, a);
         buf_add(to, str_head(str_tail(buf_str(&word), 1), word.len - 2));
         buf_fini(&word);
+    } else if (r->into == INTO_DOUBLE) {
+        buf_addf(to, "%g", *(const double *)field(c, r));
+    } else if (r->into == INTO_MS) {
+        buf_addf(to, "%g", (double)*(const int64_t *)field(c, r) / r->unit_ms);
     } else {
         add_json(c, row, &o, a);
     }

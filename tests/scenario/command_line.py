@@ -1,7 +1,9 @@
 """The command line: help, mistakes, settings, stored conversations, a conversation in the terminal."""
 import json
+import signal
+import subprocess
 
-from program import Folder, contains, equal, main
+from program import LIMIT, SEMA, Folder, contains, equal, main
 
 
 def test_without_a_command_it_tells_what_there_is():
@@ -130,6 +132,19 @@ def test_chat_talks_with_a_server():
         r = f.run("chat", "--url", url, stdin="hello\n")
         equal(r.returncode, 1)
         equal(r.stderr.count("\n"), 1)
+
+
+def test_an_interrupt_stops_the_answer_and_not_the_conversation():
+    with Folder() as f:
+        path = f.file("script.jsonl", '{"when":"hang","pieces":["one ",{"hang":true}]}\n{"when":"*","pieces":["two"]}\n')
+        chat = subprocess.Popen([SEMA, "chat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=f.path,
+                                env=f.env({"MODEL_TYPE": "scripted", "MODEL_NAME": path}))
+        chat.stdin.write("hang\n")
+        chat.stdin.flush()
+        equal(chat.stdout.read(4), "one ")
+        chat.send_signal(signal.SIGINT)
+        equal(chat.communicate("again\n", timeout=LIMIT)[0], "\n(stopped)\ntwo\n")
+        equal(chat.returncode, 0)
 
 
 def test_chat_with_a_model_that_is_not_there():

@@ -505,7 +505,7 @@ static void test_print(void **state)
         "LOG_LEVEL = info  (default)\n",
         "STREAM_RESCUE = continue  (default)\n",
         "OPENAI_API_KEY = -  (default)\n",
-        "SHUTDOWN_TIMEOUT = 30.0  (default)\n",
+        "SHUTDOWN_TIMEOUT = 30  (default)\n",
         "FORWARDED_ALLOW_IPS = 127.0.0.1  (default)\n",
     };
     static const char *const json[] = {
