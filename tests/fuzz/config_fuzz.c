@@ -1,4 +1,5 @@
-/* Any bytes as config.json beside good weights: refused with a reason, or the model computes a token. */
+/* Any bytes as config.json beside good weights: refused with a reason, or the model computes a
+ * token. */
 #include "engine/arch/model.h"
 #include "unit/engine/model_maker.h"
 

@@ -1,5 +1,5 @@
-/* A GGUF file of any bytes: its metadata are walked, its numbers read, and what opens as a model computes a
- * token. */
+/* A GGUF file of any bytes: its metadata are walked, its numbers read, and what opens as a model
+ * computes a token. */
 #include "engine/arch/model.h"
 #include "engine/format/gguf.h"
 #include "weights_fuzz.h"
@@ -21,7 +21,8 @@ static void walk(const struct gguf *g)
         gguf_bool(g, name, &yes);
         if (gguf_str(g, name, &text) && text.len) yes = text.at[text.len - 1];
         if (!gguf_array(g, name, &a)) continue;
-        while (gguf_next_str(&a, &text) || gguf_next_num(&a, &num) || gguf_next_int(&a, &whole)) continue;
+        while (gguf_next_str(&a, &text) || gguf_next_num(&a, &num) || gguf_next_int(&a, &whole))
+            continue;
     }
 }
 

@@ -1,5 +1,6 @@
-/* The main of a fuzz target outside the fuzzer, so that every target is a normal test too: all files of its
- * corpus folder, whole and cut, then the same mutations of them in every run.  Usage: TARGET FOLDER [MUTATIONS].
+/* The main of a fuzz target outside the fuzzer, so that every target is a normal test too: all
+ * files of its corpus folder, whole and cut, then the same mutations of them in every run.  Usage:
+ * TARGET FOLDER [MUTATIONS].
  *
  * An input that ends the process is written out as hex first. */
 #include <dirent.h>
@@ -107,21 +108,19 @@ static size_t below(size_t n) /* xorshift64 */
     return n ? (size_t)(random_state % n) : 0;
 }
 
-/* One change: a bit, a byte, a whole number at a border, a piece taken out, doubled, or from elsewhere. */
+/* One change: a bit, a byte, a whole number at a border, a piece taken out, doubled, or from
+ * elsewhere. */
 static void mutate(uint8_t *at, size_t *len)
 {
-    static const uint64_t borders[] = {0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000,
-                                       0xffffffff, 1ull << 61, INT64_MAX, 1ull << 63, UINT64_MAX};
+    static const uint64_t borders[] = {0,         1,          0x7f,       0x80,       0xff,
+                                       0xffff,    0x7fffffff, 0x80000000, 0xffffffff, 1ull << 61,
+                                       INT64_MAX, 1ull << 63, UINT64_MAX};
     if (*len == 0) return;
     size_t place = below(*len), n = 1 + below(16);
     if (n > *len - place) n = *len - place;
     switch (below(6)) {
-    case 0:
-        at[place] ^= (uint8_t)(1u << below(8));
-        break;
-    case 1:
-        at[place] = (uint8_t)below(256);
-        break;
+    case 0: at[place] ^= (uint8_t)(1u << below(8)); break;
+    case 1: at[place] = (uint8_t)below(256); break;
     case 2: {
         uint64_t border = borders[below(sizeof borders / sizeof *borders)];
         memcpy(at + place, &border, n < 8 ? n : 8);
@@ -158,7 +157,8 @@ int main(int argc, char **argv)
     printf("1..2\n");
     for (size_t i = 0; i < seeds_count; i++) {
         try(seeds[i].at, seeds[i].len);
-        for (size_t cut = 0; cut < seeds[i].len; cut += 1 + seeds[i].len / 64) try(seeds[i].at, cut);
+        for (size_t cut = 0; cut < seeds[i].len; cut += 1 + seeds[i].len / 64)
+            try(seeds[i].at, cut);
     }
     printf("%s 1 - %zu inputs of the corpus\n", seeds_count ? "ok" : "not ok", seeds_count);
     fflush(stdout);

@@ -1,5 +1,5 @@
-/* Every number of every block format, bit for bit (gguf/dequantize-blocks.jsonl of the shared test data).
- * Types that the specification does not list are skipped by name. */
+/* Every number of every block format, bit for bit (gguf/dequantize-blocks.jsonl of the shared test
+ * data). Types that the specification does not list are skipped by name. */
 #include "check.h"
 
 #include <string.h>
@@ -40,7 +40,8 @@ static void check_line(yyjson_val *line)
     while ((v = yyjson_arr_iter_next(&it))) {
         float want = (float)yyjson_get_num(v);
         if (got[i] != want) {
-            print_error("%s: number %zu is %.9g, want %.9g\n", k->name, i, (double)got[i], (double)want);
+            print_error("%s: number %zu is %.9g, want %.9g\n", k->name, i, (double)got[i],
+                        (double)want);
             fail();
         }
         i++;
@@ -82,7 +83,8 @@ int main(void)
     for (int i = 0; i < WEIGHT_TYPES; i++) {
         if (i == WEIGHT_F32) continue; /* has no blocks in the file */
         types[count] = (enum weight_type)i;
-        tests[count] = (struct CMUnitTest){weight_kinds[i].name, test_type, NULL, NULL, &types[count]};
+        tests[count] =
+            (struct CMUnitTest){weight_kinds[i].name, test_type, NULL, NULL, &types[count]};
         count++;
     }
     return _cmocka_run_group_tests("golden/blocks", tests, count, NULL, NULL);

@@ -1,6 +1,7 @@
-/* Forward passes against the reference (shared test data, see its README; model/expected.jsonl for the
- * built-in model): logits within 1e-3 * max(1, largest reference logit), the same best token at every
- * position, the same greedy continuations.  Without the data only the built-in model is tested. */
+/* Forward passes against the reference (shared test data, see its README; model/expected.jsonl for
+ * the built-in model): logits within 1e-3 * max(1, largest reference logit), the same best token at
+ * every position, the same greedy continuations.  Without the data only the built-in model is
+ * tested. */
 #include "check.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@ static void die(const char *what, const struct err_note *why)
     fail();
 }
 
-/* ---- a model at work ---------------------------------------------------------------------------- */
+/* ---- a model at work ------------------------------------------------------------------------- */
 
 struct runner {
     struct files *files;
@@ -46,7 +47,8 @@ static void runner_close(struct runner *r)
 }
 
 /* Appends tokens; logits: [count][vocab], or NULL. */
-static void append(struct runner *r, struct kv *kv, const int32_t *tokens, size_t count, float *logits)
+static void append(struct runner *r, struct kv *kv, const int32_t *tokens, size_t count,
+                   float *logits)
 {
     struct err_note why = {""};
     struct model_row *rows = calloc(count, sizeof *rows);
@@ -79,7 +81,7 @@ static void check_near(const float *got, const float *want, size_t count, const 
     fail();
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static char *slurp(const char *path, size_t *len)
 {
@@ -128,7 +130,7 @@ static void each_line(const char *path, void (*each)(yyjson_val *line, void *ctx
     free(text);
 }
 
-/* ---- checks ------------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 enum { IDS_MAX = 4096 };
 
@@ -175,7 +177,8 @@ static void check_logits(struct checking *c, yyjson_val *line, const char *name)
 
     char path[1200];
     size_t len;
-    snprintf(path, sizeof path, "%s/%s", c->folder, yyjson_get_str(yyjson_obj_get(line, "logits_file")));
+    snprintf(path, sizeof path, "%s/%s", c->folder,
+             yyjson_get_str(yyjson_obj_get(line, "logits_file")));
     float *want = (float *)(void *)slurp(path, &len);
     size_t rows = places_count ? places_count : n;
     check_int(len, rows * r->vocab * sizeof *want);
@@ -197,7 +200,8 @@ static void tiny_line(yyjson_val *line, void *ctx)
     if (yyjson_obj_get(line, "logits_file")) {
         check_logits(c, line, name);
     } else {
-        check_greedy(&c->r, yyjson_obj_get(line, "prompt"), yyjson_obj_get(line, "generated"), name);
+        check_greedy(&c->r, yyjson_obj_get(line, "prompt"), yyjson_obj_get(line, "generated"),
+                     name);
     }
 }
 
@@ -253,7 +257,8 @@ static void test_gguf(void **state)
         kv_free(kv);
         yyjson_val *last = yyjson_obj_get(v, "last_logits");
         check_int(yyjson_arr_size(last), r.vocab);
-        for (size_t i = 0; i < r.vocab; i++) want[i] = (float)yyjson_get_num(yyjson_arr_get(last, i));
+        for (size_t i = 0; i < r.vocab; i++)
+            want[i] = (float)yyjson_get_num(yyjson_arr_get(last, i));
         check_near(logits + (n - 1) * r.vocab, want, r.vocab, "last_logits");
         check_int(ids_of(yyjson_obj_get(v, "argmax_all_positions"), argmax, IDS_MAX), n);
         for (size_t i = 0; i < n; i++) check_int(best(logits + i * r.vocab, r.vocab), argmax[i]);
@@ -267,7 +272,7 @@ static void test_gguf(void **state)
     free(text);
 }
 
-/* ---- what there is to test ---------------------------------------------------------------------- */
+/* ---- what there is to test ------------------------------------------------------------------- */
 
 enum { TESTS_MAX = 128 };
 static struct CMUnitTest tests[TESTS_MAX];
@@ -341,8 +346,10 @@ int main(void)
     for (size_t i = 0; i < sizeof gguf / sizeof *gguf; i++) {
         s = add_test(test_gguf, "gguf", gguf[i]);
         snprintf(s->path, sizeof s->path, "%s/gguf/%s.gguf", data, gguf[i]);
-        size_t stem = strstr(gguf[i], "-split-") ? (size_t)(strstr(gguf[i], "-split-") - gguf[i]) : 99;
-        snprintf(s->expected, sizeof s->expected, "%s/gguf/%.*s.expected.json", data, (int)stem, gguf[i]);
+        size_t stem =
+            strstr(gguf[i], "-split-") ? (size_t)(strstr(gguf[i], "-split-") - gguf[i]) : 99;
+        snprintf(s->expected, sizeof s->expected, "%s/gguf/%.*s.expected.json", data, (int)stem,
+                 gguf[i]);
     }
     /* The trained models say the same with 4 bits and more, to the word. */
     for (size_t i = 0; i < sizeof quantised / sizeof *quantised; i++) {

@@ -26,8 +26,8 @@ struct norm {
 
 struct layer {
     int number;
-    int window;         /* 0: sees everything */
-    int rope;           /* ROPE_FULL or ROPE_LOCAL */
+    int window;                                    /* 0: sees everything */
+    int rope;                                      /* ROPE_FULL or ROPE_LOCAL */
     struct norm before_attention, after_attention; /* of the rows; Gemma 2 and 3 have the second */
     struct norm before_mlp, after_mlp;
     struct norm q_norm, k_norm; /* of each head (Qwen3, Gemma 3) */
@@ -42,7 +42,7 @@ struct arch {
     const char *gguf;               /* general.architecture */
     const char *embed, *layers;     /* "embed_tokens", "layers": names in safetensors files */
     enum err (*shape)(struct shape *s, struct config *c);
-    void (*bind)(struct bind *b);                        /* embedding, last norm, head */
+    void (*bind)(struct bind *b); /* embedding, last norm, head */
     void (*bind_layer)(struct bind *b, struct layer *l);
     void (*layer)(struct pass *p, const struct layer *l); /* p->x goes in and comes out */
 };
@@ -70,7 +70,7 @@ struct model {
     struct pass *pass;
 };
 
-/* ---- binding tensors (bind.c) ------------------------------------------------------------------- */
+/* ---- binding tensors (bind.c) ---------------------------------------------------------------- */
 
 /* Finds tensors under the names of either container, checks shapes, notes the first fault. */
 struct bind {
@@ -85,42 +85,45 @@ struct bind {
 
 enum bind_bias { BIAS_NONE, BIAS_MAYBE, BIAS_NEEDED };
 
-/* `json`: name in safetensors files after the layer's prefix, `gguf` likewise, both without ".weight". */
+/* `json`: name in safetensors files after the layer's prefix, `gguf` likewise, both without
+ * ".weight". */
 void bind_norm(struct bind *b, struct norm *to, const char *json, const char *gguf, int width,
                enum bind_bias bias);
-void bind_linear(struct bind *b, struct linear *to, const char *json, const char *gguf, int outs, int ins,
-                 enum bind_bias bias);
+void bind_linear(struct bind *b, struct linear *to, const char *json, const char *gguf, int outs,
+                 int ins, enum bind_bias bias);
 /* Rows [from, from + outs) of a matrix that has `all` of them: fused projections. */
-void bind_part(struct bind *b, struct linear *to, const char *json, const char *gguf, int all, int from,
-               int outs, int ins, enum bind_bias bias);
+void bind_part(struct bind *b, struct linear *to, const char *json, const char *gguf, int all,
+               int from, int outs, int ins, enum bind_bias bias);
 /* As bind_part, for matrices that a safetensors file stores as [ins][outs] (GPT-2). */
-void bind_columns(struct bind *b, struct linear *to, const char *json, const char *gguf, int all, int from,
-                  int outs, int ins, enum bind_bias bias);
-const struct tensor *bind_table(struct bind *b, const char *json, const char *gguf, int rows, int width);
-/* The usual ends of a model: embedding, last norm, head (tied as the shape says, or when there is none). */
+void bind_columns(struct bind *b, struct linear *to, const char *json, const char *gguf, int all,
+                  int from, int outs, int ins, enum bind_bias bias);
+const struct tensor *bind_table(struct bind *b, const char *json, const char *gguf, int rows,
+                                int width);
+/* The usual ends of a model: embedding, last norm, head (tied as the shape says, or when there is
+ * none). */
 void bind_ends(struct bind *b, const char *norm_json, enum bind_bias norm_bias,
                enum bind_bias head_bias);
 
 enum err bind_model(struct model *m, struct err_note *why);
 void bind_free(struct model *m);
 
-/* ---- keys and values (kv.c) --------------------------------------------------------------------- */
+/* ---- keys and values (kv.c) ------------------------------------------------------------------ */
 
 struct kv {
     struct model *model;
     int len, max;
-    int32_t *tokens;  /* [max]: what it was computed from, for recomputing (longrope) */
-    float **pages;    /* KERNEL_PAGE positions of all layers each */
+    int32_t *tokens; /* [max]: what it was computed from, for recomputing (longrope) */
+    float **pages;   /* KERNEL_PAGE positions of all layers each */
     size_t pages_count, pages_cap;
-    bool far;         /* rotated with the long frequencies */
+    bool far; /* rotated with the long frequencies */
 };
 
 size_t kv_page_floats(const struct shape *s);
-size_t kv_keys_at(const struct shape *s, int layer, int head);   /* floats from a page's begin */
+size_t kv_keys_at(const struct shape *s, int layer, int head); /* floats from a page's begin */
 size_t kv_values_at(const struct shape *s, int layer, int head);
 enum err kv_reserve(struct kv *k, int tokens); /* pages for that many */
 
-/* ---- a pass (pass.c) ---------------------------------------------------------------------------- */
+/* ---- a pass (pass.c) ------------------------------------------------------------------------- */
 
 enum { PASS_ROWS_MAX = 512 }; /* computed together; larger steps run as several passes */
 
@@ -147,9 +150,9 @@ struct pass {
     int *position; /* [count] */
     bool *far;     /* [count] */
 
-    struct rows x;                /* between layers */
-    struct rows n, branch;        /* a normed copy; what a branch yields */
-    struct rows q, k, v, a;       /* a: what attention yields */
+    struct rows x;          /* between layers */
+    struct rows n, branch;  /* a normed copy; what a branch yields */
+    struct rows q, k, v, a; /* a: what attention yields */
     struct rows gate, up;
     struct rows cosines[ROPES], sines[ROPES]; /* [rope_dim / 2] */
 
@@ -158,11 +161,12 @@ struct pass {
     size_t memory_rows; /* that the buffers have room for */
 };
 
-/* What a family's layer is written in.  `to` and `from` may be the same where no matrix is involved. */
+/* What a family's layer is written in.  `to` and `from` may be the same where no matrix is
+ * involved. */
 void pass_norm(struct pass *p, struct rows *to, const struct rows *from, const struct norm *n);
 void pass_linear(struct pass *p, struct rows *to, const struct rows *from, const struct linear *l);
 void pass_head_norm(struct pass *p, struct rows *heads, const struct norm *n); /* of each head */
-void pass_rope(struct pass *p, const struct layer *l);   /* p->q and p->k */
+void pass_rope(struct pass *p, const struct layer *l);                         /* p->q and p->k */
 void pass_attend(struct pass *p, const struct layer *l); /* p->q, k, v -> p->a; keeps k and v */
 void pass_add(struct pass *p, struct rows *to, const struct rows *from);
 void pass_silu_times(struct pass *p, struct rows *gate, const struct rows *up);
@@ -170,7 +174,8 @@ void pass_gelu_times(struct pass *p, struct rows *gate, const struct rows *up);
 void pass_gelu(struct pass *p, struct rows *x);
 
 /* Blocks that several families have (blocks.c): p->n goes in, p->branch comes out. */
-void block_attention(struct pass *p, const struct layer *l); /* head norms and rotation where it has them */
+void block_attention(struct pass *p,
+                     const struct layer *l); /* head norms and rotation where it has them */
 void block_swiglu(struct pass *p, const struct layer *l);
 void block_geglu(struct pass *p, const struct layer *l);
 void block_gelu_mlp(struct pass *p, const struct layer *l);

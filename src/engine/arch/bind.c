@@ -1,4 +1,5 @@
-/* From names to checked tensors.  Vectors are widened once here; matrices stay where they are mapped. */
+/* From names to checked tensors.  Vectors are widened once here; matrices stay where they are
+ * mapped. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,8 @@ static void name_of(const struct bind *b, char *out, const char *json, const cha
     } else if (b->gguf) {
         snprintf(out, NAME_BYTES, "%s.%s", gguf, ending);
     } else if (b->layer >= 0) {
-        snprintf(out, NAME_BYTES, "%s%s.%d.%s.%s", b->root, b->m->arch->layers, b->layer, json, ending);
+        snprintf(out, NAME_BYTES, "%s%s.%d.%s.%s", b->root, b->m->arch->layers, b->layer, json,
+                 ending);
     } else {
         snprintf(out, NAME_BYTES, "%s%s.%s", b->root, json, ending);
     }
@@ -42,7 +44,8 @@ static const struct tensor *find(struct bind *b, const char *name, bool needed)
     if (t || !needed || b->err) return t;
     const char *type = weights_unread(b->m->weights, name);
     if (type) {
-        fault(b, ERR_MODEL_UNUSABLE, "tensor \"%s\" is of type %s, which is not supported", name, type);
+        fault(b, ERR_MODEL_UNUSABLE, "tensor \"%s\" is of type %s, which is not supported", name,
+              type);
     } else {
         fault(b, ERR_MODEL_UNUSABLE, "tensor \"%s\" is missing", name);
     }
@@ -59,7 +62,8 @@ static bool vector_ok(struct bind *b, const struct tensor *t, int width)
 
 static bool matrix_ok(struct bind *b, const struct tensor *t, int rows, int columns)
 {
-    if (t->dims == 2 && t->shape[0] == (uint64_t)rows && t->shape[1] == (uint64_t)columns) return true;
+    if (t->dims == 2 && t->shape[0] == (uint64_t)rows && t->shape[1] == (uint64_t)columns)
+        return true;
     fault(b, ERR_MODEL_UNUSABLE, "tensor \"%.*s\" has the shape [%llu, %llu%s], not [%d, %d]",
           STR_ARG(t->name), (unsigned long long)t->shape[0],
           (unsigned long long)(t->dims > 1 ? t->shape[1] : 1), t->dims > 2 ? ", ..." : "", rows,
@@ -68,7 +72,8 @@ static bool matrix_ok(struct bind *b, const struct tensor *t, int rows, int colu
 }
 
 /* Numbers [from, from + count) of a vector of `all`, widened; NULL after a fault. */
-static float *vector(struct bind *b, const struct tensor *t, int all, int from, int count, float offset)
+static float *vector(struct bind *b, const struct tensor *t, int all, int from, int count,
+                     float offset)
 {
     if (!vector_ok(b, t, all)) return NULL;
     float *whole = calloc((size_t)all, sizeof *whole);
@@ -115,23 +120,16 @@ static struct kernel_matrix matrix(const struct tensor *t)
         .format = (int)t->type,
     };
     switch (t->type) {
-    case WEIGHT_F32:
-        m.type = KERNEL_F32;
-        break;
-    case WEIGHT_F16:
-        m.type = KERNEL_F16;
-        break;
-    case WEIGHT_BF16:
-        m.type = KERNEL_BF16;
-        break;
-    default:
-        m.widen = widen;
+    case WEIGHT_F32: m.type = KERNEL_F32; break;
+    case WEIGHT_F16: m.type = KERNEL_F16; break;
+    case WEIGHT_BF16: m.type = KERNEL_BF16; break;
+    default: m.widen = widen;
     }
     return m;
 }
 
-static void bind_bias(struct bind *b, struct linear *to, const char *json, const char *gguf, int all,
-                      int from, int outs, enum bind_bias bias)
+static void bind_bias(struct bind *b, struct linear *to, const char *json, const char *gguf,
+                      int all, int from, int outs, enum bind_bias bias)
 {
     char name[NAME_BYTES];
     if (bias == BIAS_NONE || b->err) return;
@@ -140,8 +138,8 @@ static void bind_bias(struct bind *b, struct linear *to, const char *json, const
     if (t && !b->err) to->bias = vector(b, t, all, from, outs, 0);
 }
 
-void bind_part(struct bind *b, struct linear *to, const char *json, const char *gguf, int all, int from,
-               int outs, int ins, enum bind_bias bias)
+void bind_part(struct bind *b, struct linear *to, const char *json, const char *gguf, int all,
+               int from, int outs, int ins, enum bind_bias bias)
 {
     char name[NAME_BYTES];
     name_of(b, name, json, gguf, "weight");
@@ -153,14 +151,14 @@ void bind_part(struct bind *b, struct linear *to, const char *json, const char *
     bind_bias(b, to, json, gguf, all, from, outs, bias);
 }
 
-void bind_linear(struct bind *b, struct linear *to, const char *json, const char *gguf, int outs, int ins,
-                 enum bind_bias bias)
+void bind_linear(struct bind *b, struct linear *to, const char *json, const char *gguf, int outs,
+                 int ins, enum bind_bias bias)
 {
     bind_part(b, to, json, gguf, outs, 0, outs, ins, bias);
 }
 
-void bind_columns(struct bind *b, struct linear *to, const char *json, const char *gguf, int all, int from,
-                  int outs, int ins, enum bind_bias bias)
+void bind_columns(struct bind *b, struct linear *to, const char *json, const char *gguf, int all,
+                  int from, int outs, int ins, enum bind_bias bias)
 {
     if (b->gguf) {
         bind_part(b, to, json, gguf, all, from, outs, ins, bias);
@@ -178,7 +176,8 @@ void bind_columns(struct bind *b, struct linear *to, const char *json, const cha
     bind_bias(b, to, json, gguf, all, from, outs, bias);
 }
 
-const struct tensor *bind_table(struct bind *b, const char *json, const char *gguf, int rows, int width)
+const struct tensor *bind_table(struct bind *b, const char *json, const char *gguf, int rows,
+                                int width)
 {
     char name[NAME_BYTES];
     name_of(b, name, json, gguf, "weight");
@@ -207,7 +206,8 @@ static void bind_head(struct bind *b, enum bind_bias bias)
     if (m->embedding) m->head.w = matrix(m->embedding);
 }
 
-void bind_ends(struct bind *b, const char *norm_json, enum bind_bias norm_bias, enum bind_bias head_bias)
+void bind_ends(struct bind *b, const char *norm_json, enum bind_bias norm_bias,
+               enum bind_bias head_bias)
 {
     struct model *m = b->m;
     m->embedding = bind_table(b, m->arch->embed, "token_embd", b->s->vocab, b->s->width);
@@ -238,9 +238,10 @@ static void check_vocab(struct bind *b)
     name_of(b, name, b->m->arch->embed, "token_embd", "weight");
     const struct tensor *t = find(b, name, true);
     if (b->err) return;
-    if (t->dims != 2 || t->shape[0] > SHAPE_VOCAB_MAX || (s->vocab && t->shape[0] != (uint64_t)s->vocab)) {
-        fault(b, ERR_MODEL_UNUSABLE, "tensor \"%s\" has %llu rows, but the vocabulary %d tokens", name,
-              (unsigned long long)t->shape[0], s->vocab);
+    if (t->dims != 2 || t->shape[0] > SHAPE_VOCAB_MAX ||
+        (s->vocab && t->shape[0] != (uint64_t)s->vocab)) {
+        fault(b, ERR_MODEL_UNUSABLE, "tensor \"%s\" has %llu rows, but the vocabulary %d tokens",
+              name, (unsigned long long)t->shape[0], s->vocab);
         return;
     }
     s->vocab = (int)t->shape[0];
@@ -295,7 +296,7 @@ void bind_free(struct model *m)
     for (int i = 0; m->layers && i < m->shape.layers; i++) {
         struct layer *l = &m->layers[i];
         struct norm *norms[] = {&l->before_attention, &l->after_attention, &l->before_mlp,
-                                &l->after_mlp, &l->q_norm, &l->k_norm};
+                                &l->after_mlp,        &l->q_norm,          &l->k_norm};
         struct linear *linears[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
         for (size_t n = 0; n < sizeof norms / sizeof *norms; n++) norm_free(norms[n]);
         for (size_t n = 0; n < sizeof linears / sizeof *linears; n++) free(linears[n]->bias);

@@ -1,5 +1,5 @@
-/* model_forward: rows into passes, tokens into numbers, numbers into logits.  What happens in between is
- * the family's (struct arch). */
+/* model_forward: rows into passes, tokens into numbers, numbers into logits.  What happens in
+ * between is the family's (struct arch). */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "engine/arch/arch.h"
 #include "engine/format/files.h"
 
-/* ---- one pass ----------------------------------------------------------------------------------- */
+/* ---- one pass -------------------------------------------------------------------------------- */
 
 struct ends {
     struct pass *p;
@@ -110,7 +110,7 @@ static enum err passes(struct model *m, const struct model_row *rows, size_t cou
     return e;
 }
 
-/* ---- a step ------------------------------------------------------------------------------------- */
+/* ---- a step ---------------------------------------------------------------------------------- */
 
 /* The rows from `at` on that belong to one sequence. */
 static size_t run_length(const struct model_row *rows, size_t count, size_t at)
@@ -150,8 +150,8 @@ static enum err reserve(const struct model_row *rows, size_t count)
     return e;
 }
 
-/* LongRoPE rotates a sequence with other frequencies once it is long.  Its keys so far are worth nothing
- * then, so they are computed again from its tokens. */
+/* LongRoPE rotates a sequence with other frequencies once it is long.  Its keys so far are worth
+ * nothing then, so they are computed again from its tokens. */
 static enum err turn_over(struct model *m, struct kv *k, size_t more)
 {
     const struct rope *r = &m->shape.ropes[ROPE_FULL];
@@ -190,8 +190,7 @@ enum err model_forward(struct model *m, const struct model_row *rows, size_t cou
     for (size_t i = 0; e && i < count; i++) kv_cut(rows[i].kv, before[i]);
     free(before);
     if (e == ERR_IO) {
-        err_set(why, e, "%s: a file of its weights can no longer be read",
-                files_label(m->files));
+        err_set(why, e, "%s: a file of its weights can no longer be read", files_label(m->files));
     }
     return e;
 }

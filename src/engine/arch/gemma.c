@@ -1,5 +1,5 @@
-/* Gemma 1: the Llama shape with scaled embeddings, norms of 1 + w and GeGLU in its tanh form, whatever
- * hidden_act says (the published settings say `gelu` and mean that form). */
+/* Gemma 1: the Llama shape with scaled embeddings, norms of 1 + w and GeGLU in its tanh form,
+ * whatever hidden_act says (the published settings say `gelu` and mean that form). */
 #include <math.h>
 
 #include "engine/arch/arch.h"

@@ -1,5 +1,5 @@
-/* Gemma 2: four norms a layer, soft caps on attention scores and logits, a window on every other layer,
- * an attention scale of its own. */
+/* Gemma 2: four norms a layer, soft caps on attention scores and logits, a window on every other
+ * layer, an attention scale of its own. */
 #include <math.h>
 
 #include "engine/arch/arch.h"
@@ -36,7 +36,8 @@ static enum err shape(struct shape *s, struct config *c)
     if (config_is_gguf(c)) scalar = s->layers == BLOCKS_27B ? s->width / s->heads : s->head_dim;
     s->attention_scale = (float)(1 / sqrt(scalar));
 
-    s->window = (int)config_int(c, "sliding_window", "attention.sliding_window", 4096, 0, SHAPE_CTX_MAX);
+    s->window =
+        (int)config_int(c, "sliding_window", "attention.sliding_window", 4096, 0, SHAPE_CTX_MAX);
     return shape_windows(s, c, even_layer, NULL);
 }
 

@@ -1,5 +1,5 @@
-/* Gemma 3, its text part: Gemma 2's layer without caps, norms on query and key heads, five local layers for
- * each global one; local layers rotate with a base of their own and without scaling. */
+/* Gemma 3, its text part: Gemma 2's layer without caps, norms on query and key heads, five local
+ * layers for each global one; local layers rotate with a base of their own and without scaling. */
 #include <math.h>
 
 #include "engine/arch/arch.h"
@@ -16,14 +16,15 @@ static enum err shape(struct shape *s, struct config *c)
 {
     enum { BLOCKS_27B = 62 };
     /* The published settings of the 4b model name no heads. */
-    shape_common(s, c, (struct shape_defaults){.heads = 8, .kv_heads = 4, .head_dim = 256,
-                                               .ctx = 131072});
+    shape_common(
+        s, c, (struct shape_defaults){.heads = 8, .kv_heads = 4, .head_dim = 256, .ctx = 131072});
     s->eps = (float)config_num(c, "rms_norm_eps", "attention.layer_norm_rms_epsilon", 1e-6, 0, 1);
     s->tied = config_bool(c, "tie_word_embeddings", NULL, true);
     s->embed_scale = sqrtf((float)s->width);
     s->norm_offset = config_is_gguf(c) ? 0 : 1; /* GGUF files store 1 + w */
     s->attention_cap = (float)config_num(c, "attn_logit_softcapping", NULL, 0, 0, 1e6);
-    s->logit_cap = (float)config_num(c, "final_logit_softcapping", "final_logit_softcapping", 0, 0, 1e6);
+    s->logit_cap =
+        (float)config_num(c, "final_logit_softcapping", "final_logit_softcapping", 0, 0, 1e6);
 
     double scalar = config_num(c, "query_pre_attn_scalar", NULL, 256, 1e-3, 1e6);
     if (config_is_gguf(c)) scalar = s->layers == BLOCKS_27B ? s->width / s->heads : s->head_dim;
@@ -31,7 +32,8 @@ static enum err shape(struct shape *s, struct config *c)
 
     s->rope_base = 1e6;
     s->local_rope = true;
-    s->window = (int)config_int(c, "sliding_window", "attention.sliding_window", 4096, 0, SHAPE_CTX_MAX);
+    s->window =
+        (int)config_int(c, "sliding_window", "attention.sliding_window", 4096, 0, SHAPE_CTX_MAX);
     int pattern = (int)config_int(c, "sliding_window_pattern", NULL, 6, 1, SHAPE_LAYERS_MAX);
     pattern = (int)config_int(c, "_sliding_window_pattern", NULL, pattern, 1, SHAPE_LAYERS_MAX);
     return shape_windows(s, c, local_layer, &pattern);

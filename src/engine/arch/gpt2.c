@@ -1,5 +1,5 @@
-/* GPT-2 and DialoGPT: learned positions, layer norms, a plain MLP, biases everywhere; safetensors and
- * PyTorch files store the matrices [in, out]. */
+/* GPT-2 and DialoGPT: learned positions, layer norms, a plain MLP, biases everywhere; safetensors
+ * and PyTorch files store the matrices [in, out]. */
 #include "engine/arch/arch.h"
 #include "engine/format/config.h"
 

@@ -1,5 +1,5 @@
-/* The keys and values of one sequence, in pages of KERNEL_PAGE positions: of each layer first the keys of
- * every head, then the values. */
+/* The keys and values of one sequence, in pages of KERNEL_PAGE positions: of each layer first the
+ * keys of every head, then the values. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -68,7 +68,8 @@ void kv_cut(struct kv *k, int tokens)
 size_t kv_bytes(const struct kv *k)
 {
     size_t page = kv_page_floats(&k->model->shape) * sizeof(float);
-    return k->pages_count * page + k->pages_cap * (sizeof *k->pages + KERNEL_PAGE * sizeof *k->tokens);
+    return k->pages_count * page +
+           k->pages_cap * (sizeof *k->pages + KERNEL_PAGE * sizeof *k->tokens);
 }
 
 enum err kv_reserve(struct kv *k, int tokens)
@@ -85,7 +86,8 @@ enum err kv_reserve(struct kv *k, int tokens)
     }
     while (k->pages_count < need) {
         float *page = NULL;
-        if (posix_memalign((void **)&page, 64, kv_page_floats(&k->model->shape) * sizeof *page) != 0) {
+        if (posix_memalign((void **)&page, 64, kv_page_floats(&k->model->shape) * sizeof *page) !=
+            0) {
             return ERR_MEMORY;
         }
         k->pages[k->pages_count++] = page;

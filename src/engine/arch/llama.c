@@ -11,9 +11,11 @@ static enum err shape(struct shape *s, struct config *c)
     s->eps = (float)config_num(c, "rms_norm_eps", "attention.layer_norm_rms_epsilon", 1e-6, 0, 1);
     s->tied = config_bool(c, "tie_word_embeddings", NULL, false);
     s->rope_neighbours = config_is_gguf(c); /* its converter permutes the rows of q and k */
-    s->rope_dim = (int)config_int(c, NULL, "rope.dimension_count", s->head_dim, 0, SHAPE_HEAD_DIM_MAX);
+    s->rope_dim =
+        (int)config_int(c, NULL, "rope.dimension_count", s->head_dim, 0, SHAPE_HEAD_DIM_MAX);
     /* Mistral; GGUF files of this architecture have no key for it. */
-    s->window = (int)config_int(c, "sliding_window", "attention.sliding_window", 0, 0, SHAPE_CTX_MAX);
+    s->window =
+        (int)config_int(c, "sliding_window", "attention.sliding_window", 0, 0, SHAPE_CTX_MAX);
     return shape_windows(s, c, shape_every_layer, NULL);
 }
 

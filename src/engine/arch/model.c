@@ -9,8 +9,8 @@
 #include "engine/format/files.h"
 
 static const struct arch *const families[] = {
-    &arch_llama, &arch_qwen2, &arch_qwen3, &arch_gemma, &arch_gemma2,
-    &arch_gemma3, &arch_gpt2, &arch_phi3,  &arch_phi2,
+    &arch_llama,  &arch_qwen2, &arch_qwen3, &arch_gemma, &arch_gemma2,
+    &arch_gemma3, &arch_gpt2,  &arch_phi3,  &arch_phi2,
 };
 enum { FAMILIES = sizeof families / sizeof *families };
 

@@ -1,6 +1,6 @@
-/* A loaded model: its shape, its weights, and the forward pass.  One file per family fills `struct arch`;
- * a pass reads top to bottom there.  Immutable after opening: any number of threads may look, one at a
- * time may call model_forward. */
+/* A loaded model: its shape, its weights, and the forward pass.  One file per family fills `struct
+ * arch`; a pass reads top to bottom there.  Immutable after opening: any number of threads may
+ * look, one at a time may call model_forward. */
 #ifndef SEMA_ENGINE_ARCH_MODEL_H
 #define SEMA_ENGINE_ARCH_MODEL_H
 
@@ -31,8 +31,8 @@ const struct model_info *model_info(const struct model *m);
 /* The keys and values of one sequence.  Memory grows in pages as tokens come. */
 enum err kv_new(struct kv **out, struct model *m, int tokens_max);
 void kv_free(struct kv *k);
-int kv_len(const struct kv *k);            /* tokens in it */
-void kv_cut(struct kv *k, int tokens);     /* forgets what follows the first `tokens` */
+int kv_len(const struct kv *k);        /* tokens in it */
+void kv_cut(struct kv *k, int tokens); /* forgets what follows the first `tokens` */
 size_t kv_bytes(const struct kv *k);
 
 /* One row of a step: a token at the next place of its sequence. */
@@ -42,9 +42,9 @@ struct model_row {
     float *logits; /* [vocab] where wanted, else NULL */
 };
 
-/* Computes `count` rows; rows of one sequence stand together and in order, several sequences may share a
- * step.  Each row's token is appended to its kv.  The result of a sequence does not depend on what else
- * is in the step.  ERR_MEMORY: nothing was appended. */
+/* Computes `count` rows; rows of one sequence stand together and in order, several sequences may
+ * share a step.  Each row's token is appended to its kv.  The result of a sequence does not depend
+ * on what else is in the step.  ERR_MEMORY: nothing was appended. */
 enum err model_forward(struct model *m, const struct model_row *rows, size_t count,
                        struct err_note *why);
 

@@ -1,16 +1,17 @@
-/* The steps that layers are written in, each spread over the model's threads.  Arithmetic is in kernel/. */
+/* The steps that layers are written in, each spread over the model's threads.  Arithmetic is in
+ * kernel/. */
 #include "engine/arch/arch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Multiplications that are worth a piece of their own: some 10 us of one core, several times what it costs
- * to hand one over. */
+/* Multiplications that are worth a piece of their own: some 10 us of one core, several times what
+ * it costs to hand one over. */
 #define CHUNK_WORK ((size_t)1 << 17)
 /* Weights of a piece that many rows go over should stay in a core's second cache. */
 #define CHUNK_BYTES ((size_t)256 << 10)
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 struct pass *pass_new(struct model *m)
 {
@@ -43,8 +44,9 @@ static bool rows_init(struct rows *r, int width, size_t count)
 void pass_free(struct pass *p)
 {
     if (p == NULL) return;
-    struct rows *all[] = {&p->x, &p->n, &p->branch, &p->q, &p->k, &p->v, &p->a, &p->gate, &p->up,
-                          &p->cosines[0], &p->cosines[1], &p->sines[0], &p->sines[1]};
+    struct rows *all[] = {&p->x,          &p->n,        &p->branch,  &p->q,  &p->k,
+                          &p->v,          &p->a,        &p->gate,    &p->up, &p->cosines[0],
+                          &p->cosines[1], &p->sines[0], &p->sines[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) rows_fini(all[i]);
     free(p->position);
     free(p->far);
@@ -72,7 +74,8 @@ enum err pass_reserve(struct pass *p, size_t count)
     ok = ok && rows_init(&p->k, s->kv_width, n) && rows_init(&p->v, s->kv_width, n);
     ok = ok && rows_init(&p->a, s->q_width, n) && rows_init(&p->gate, s->ffn, n);
     ok = ok && rows_init(&p->up, s->ffn, n);
-    ok = ok && rows_init(&p->cosines[ROPE_FULL], half, n) && rows_init(&p->sines[ROPE_FULL], half, n);
+    ok = ok && rows_init(&p->cosines[ROPE_FULL], half, n) &&
+         rows_init(&p->sines[ROPE_FULL], half, n);
     ok = ok && rows_init(&p->cosines[ROPE_LOCAL], local, n);
     ok = ok && rows_init(&p->sines[ROPE_LOCAL], local, n);
     if (!ok) return ERR_MEMORY;
@@ -107,7 +110,7 @@ static void run(struct pass *p, pool_fn *fn, void *ctx, size_t chunks)
     if (!p->err) p->err = pool_run(p->m->pool, fn, ctx, chunks);
 }
 
-/* ---- matrices ----------------------------------------------------------------------------------- */
+/* ---- matrices -------------------------------------------------------------------------------- */
 
 struct multiply {
     struct pass *p;
@@ -154,7 +157,7 @@ void pass_linear(struct pass *p, struct rows *to, const struct rows *from, const
     pass_multiply(p, to->row, from->at, (size_t)from->width, p->count, l);
 }
 
-/* ---- row by row --------------------------------------------------------------------------------- */
+/* ---- row by row ------------------------------------------------------------------------------ */
 
 struct each {
     struct pass *p;
@@ -217,7 +220,8 @@ void pass_head_norm(struct pass *p, struct rows *heads, const struct norm *n)
     each_row(p, (struct each){.row = head_norm_row, .to = heads, .with = n}, heads->width);
 }
 
-static void rotate(const struct model *m, float *x, int width, const float *cosines, const float *sines)
+static void rotate(const struct model *m, float *x, int width, const float *cosines,
+                   const float *sines)
 {
     const struct shape *s = &m->shape;
     size_t half = (size_t)s->rope_dim / 2;
@@ -261,7 +265,8 @@ static void angles_row(const struct each *j, size_t i)
 void pass_angles(struct pass *p)
 {
     if (p->m->shape.rope_dim == 0) return;
-    each_row(p, (struct each){.row = angles_row}, p->m->shape.rope_dim * 32); /* cosines cost more */
+    each_row(p, (struct each){.row = angles_row},
+             p->m->shape.rope_dim * 32); /* cosines cost more */
 }
 
 static void add_row(const struct each *j, size_t i)
@@ -304,7 +309,7 @@ void pass_gelu(struct pass *p, struct rows *x)
     each_row(p, (struct each){.row = gelu_row, .to = x}, x->width * 4);
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------- */
 
 /* Each piece is some neighbouring rows of one sequence under one key/value head. */
 struct attend {
@@ -370,7 +375,8 @@ static void keep_row(const struct each *j, size_t i)
     size_t hd = (size_t)s->head_dim, place = (size_t)p->position[i];
     float *page = r->kv->pages[place / KERNEL_PAGE] + place % KERNEL_PAGE * hd;
     for (int head = 0; head < s->kv_heads; head++) {
-        memcpy(page + kv_keys_at(s, l->number, head), p->k.row[i] + (size_t)head * hd, hd * sizeof *page);
+        memcpy(page + kv_keys_at(s, l->number, head), p->k.row[i] + (size_t)head * hd,
+               hd * sizeof *page);
         memcpy(page + kv_values_at(s, l->number, head), p->v.row[i] + (size_t)head * hd,
                hd * sizeof *page);
     }

@@ -1,5 +1,5 @@
-/* Phi-1.5 and 2: one layer norm feeds attention and MLP side by side; partial rotation; biases everywhere,
- * on the head too. */
+/* Phi-1.5 and 2: one layer norm feeds attention and MLP side by side; partial rotation; biases
+ * everywhere, on the head too. */
 #include "engine/arch/arch.h"
 #include "engine/format/config.h"
 

@@ -1,5 +1,5 @@
-/* Phi-3, 3.5, 4 and 4-mini: the Llama shape with fused projections and, in some, partial rotation or
- * LongRoPE. */
+/* Phi-3, 3.5, 4 and 4-mini: the Llama shape with fused projections and, in some, partial rotation
+ * or LongRoPE. */
 #include "engine/arch/arch.h"
 #include "engine/format/config.h"
 
@@ -16,7 +16,8 @@ static enum err shape(struct shape *s, struct config *c)
     part = config_num(c, "rope_parameters.partial_rotary_factor", NULL, part, 0, 1);
     s->rope_dim = (int)config_int(c, NULL, "rope.dimension_count", (int64_t)(part * s->head_dim), 0,
                                   SHAPE_HEAD_DIM_MAX);
-    s->window = (int)config_int(c, "sliding_window", "attention.sliding_window", 0, 0, SHAPE_CTX_MAX);
+    s->window =
+        (int)config_int(c, "sliding_window", "attention.sliding_window", 0, 0, SHAPE_CTX_MAX);
     return shape_windows(s, c, shape_every_layer, NULL);
 }
 

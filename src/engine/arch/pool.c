@@ -9,16 +9,17 @@
 
 #include "engine/format/files.h"
 
-/* Looks at the ticket before a thread goes to sleep: some 30 us, longer than any gap inside a pass, shorter
- * than the gap that a person would pay for in electricity. */
+/* Looks at the ticket before a thread goes to sleep: some 30 us, longer than any gap inside a pass,
+ * shorter than the gap that a person would pay for in electricity. */
 enum { SPINS = 4000 };
 
 /* A piece of work is a run of chunks.  `ticket` holds its number and the next chunk in one word:
  *
  *     run (32 bits) | chunk (32 bits)
  *
- * A thread takes a chunk by adding one to the word it read; when the run has changed meanwhile, so has
- * the word, and the attempt fails.  The fields of a run change only while no chunk of it is left. */
+ * A thread takes a chunk by adding one to the word it read; when the run has changed meanwhile, so
+ * has the word, and the attempt fails.  The fields of a run change only while no chunk of it is
+ * left. */
 struct pool {
     _Atomic uint64_t ticket;
     _Atomic(pool_fn *) fn;
@@ -38,7 +39,7 @@ struct pool {
         struct pool *pool;
         pthread_t id;
         int thread;
-    } *helpers;
+    } * helpers;
 };
 
 static inline void relax(void)
@@ -110,7 +111,8 @@ static void *helper_main(void *arg)
         if (has_work(p)) continue;
 
         pthread_mutex_lock(&p->lock);
-        atomic_fetch_add(&p->asleep, 1); /* before the last look: pool_run counts sleepers after it */
+        atomic_fetch_add(&p->asleep,
+                         1); /* before the last look: pool_run counts sleepers after it */
         while (!has_work(p) && !atomic_load(&p->ending)) pthread_cond_wait(&p->wake, &p->lock);
         atomic_fetch_sub(&p->asleep, 1);
         pthread_mutex_unlock(&p->lock);

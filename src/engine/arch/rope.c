@@ -1,5 +1,6 @@
 /* Rotary frequencies and their scalings (local-models.md section 2.6; YaRN: arXiv 2309.00071;
- * LongRoPE: arXiv 2402.13753).  Powers and logarithms in double, the table in float32 as the reference. */
+ * LongRoPE: arXiv 2402.13753).  Powers and logarithms in double, the table in float32 as the
+ * reference. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 
 static const double two_pi = 6.283185307179586;
 
-/* Where a rope's settings stand: "rope_scaling", "rope_parameters", "rope_parameters.full_attention". */
+/* Where a rope's settings stand: "rope_scaling", "rope_parameters",
+ * "rope_parameters.full_attention". */
 struct source {
     struct config *c;
     const char *at; /* NULL in a GGUF file, or when there are none */
@@ -38,8 +40,8 @@ static str kind_of(const struct source *s)
 
 static double original_ctx(const struct shape *s, const struct source *from)
 {
-    double ctx = num(from, "original_max_position_embeddings", "rope.scaling.original_context_length", 0,
-                     0, SHAPE_CTX_MAX);
+    double ctx = num(from, "original_max_position_embeddings",
+                     "rope.scaling.original_context_length", 0, 0, SHAPE_CTX_MAX);
     if (ctx > 0) return ctx;
     /* Phi-3 has it beside rope_scaling. */
     return config_num(from->c, "original_max_position_embeddings", NULL, s->ctx, 1, SHAPE_CTX_MAX);
@@ -110,8 +112,9 @@ static float *divided(const float *from, int half, struct config *c, const struc
         config_bad(c, "%s does not hold %d factors", config_is_gguf(c) ? tensor : json, half);
     }
     for (int i = 0; i < half; i++) {
-        if (!(to[i] > 0)) config_bad(c, "%s has a factor that is not positive",
-                                     config_is_gguf(c) ? tensor : json);
+        if (!(to[i] > 0))
+            config_bad(c, "%s has a factor that is not positive",
+                       config_is_gguf(c) ? tensor : json);
         to[i] = from[i] / to[i];
     }
     return to;
@@ -126,7 +129,8 @@ static enum err longrope(struct rope *r, const struct shape *s, int half, const 
         snprintf(short_path, sizeof short_path, "%s.short_factor", from->at);
         snprintf(long_path, sizeof long_path, "%s.long_factor", from->at);
     }
-    float *near = divided(r->frequencies, half, from->c, w, short_path, "rope_factors_short.weight");
+    float *near =
+        divided(r->frequencies, half, from->c, w, short_path, "rope_factors_short.weight");
     float *far = divided(r->frequencies, half, from->c, w, long_path, "rope_factors_long.weight");
     free(r->frequencies);
     r->frequencies = near;
@@ -161,8 +165,10 @@ static enum err scaled(struct rope *r, const struct shape *s, int half, const st
     } else if (str_eq(kind, STR("longrope")) || str_eq(kind, STR("su"))) {
         return longrope(r, s, half, from, w);
     } else {
-        config_bad(from->c, "rotary scaling \"%.*s\" is not known (default, linear, llama3, yarn, "
-                   "longrope)", STR_ARG(str_head(kind, 40)));
+        config_bad(from->c,
+                   "rotary scaling \"%.*s\" is not known (default, linear, llama3, yarn, "
+                   "longrope)",
+                   STR_ARG(str_head(kind, 40)));
     }
     return ERR_NONE;
 }
@@ -178,8 +184,8 @@ static enum err by_tensor(struct rope *r, int half, struct config *c, const stru
     return ERR_NONE;
 }
 
-static enum err rope_one(struct rope *r, const struct shape *s, const struct source *from, double base,
-                         bool scale, const struct weights *w)
+static enum err rope_one(struct rope *r, const struct shape *s, const struct source *from,
+                         double base, bool scale, const struct weights *w)
 {
     int half = s->rope_dim / 2;
     r->scale = 1;

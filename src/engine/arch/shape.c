@@ -29,7 +29,8 @@ void shape_common(struct shape *s, struct config *c, struct shape_defaults d)
     s->heads = count(c, "num_attention_heads", "attention.head_count", d.heads, SHAPE_HEADS_MAX);
     s->kv_heads = count(c, "num_key_value_heads", "attention.head_count_kv",
                         d.kv_heads ? d.kv_heads : s->heads, SHAPE_HEADS_MAX);
-    s->ctx = count(c, "max_position_embeddings", "context_length", d.ctx ? d.ctx : 2048, SHAPE_CTX_MAX);
+    s->ctx =
+        count(c, "max_position_embeddings", "context_length", d.ctx ? d.ctx : 2048, SHAPE_CTX_MAX);
     /* A GGUF file that names no key length means width / heads, whatever the family. */
     s->head_dim = (int)config_int(c, "head_dim", "attention.key_length",
                                   config_is_gguf(c) ? 0 : d.head_dim, 0, SHAPE_HEAD_DIM_MAX);
@@ -46,7 +47,8 @@ void shape_derive(struct shape *s, struct config *c)
     if (s->heads % s->kv_heads != 0) {
         config_bad(c, "%d heads do not share %d key/value heads", s->heads, s->kv_heads);
     }
-    int64_t values = config_int(c, NULL, "attention.value_length", s->head_dim, 0, SHAPE_HEAD_DIM_MAX);
+    int64_t values =
+        config_int(c, NULL, "attention.value_length", s->head_dim, 0, SHAPE_HEAD_DIM_MAX);
     if (values != s->head_dim) config_bad(c, "keys and values differ in length");
 
     s->q_width = s->heads * s->head_dim;

@@ -36,7 +36,7 @@ static void widen_bf16(const uint8_t *from, float *to, size_t count)
     }
 }
 
-/* ---- blocks of 32: a scale, perhaps a minimum, whole numbers ------------------------------------- */
+/* ---- blocks of 32: a scale, perhaps a minimum, whole numbers --------------------------------- */
 
 static void widen_q8_0(const uint8_t *b, float *to)
 {
@@ -109,10 +109,10 @@ static void widen_iq4_nl(const uint8_t *b, float *to)
     iq4_numbers(b + 2, f16(b), to);
 }
 
-/* ---- blocks of 256: scales of their parts are whole numbers too ---------------------------------- */
+/* ---- blocks of 256: scales of their parts are whole numbers too ------------------------------ */
 
-/* 16 bytes of 4-bit scales and minima, 64 of numbers, scale of the scales, scale of the minima.  Of each half
- * the four bit pairs of 32 bytes are 4 x 32 numbers. */
+/* 16 bytes of 4-bit scales and minima, 64 of numbers, scale of the scales, scale of the minima.  Of
+ * each half the four bit pairs of 32 bytes are 4 x 32 numbers. */
 static void widen_q2_k(const uint8_t *b, float *to)
 {
     float d = f16(b + 80), least = f16(b + 82);
@@ -124,7 +124,8 @@ static void widen_q2_k(const uint8_t *b, float *to)
     }
 }
 
-/* 32 bytes of third bits, 64 of bit pairs laid out as in Q2_K, 12 of 6-bit scales, scale of the scales. */
+/* 32 bytes of third bits, 64 of bit pairs laid out as in Q2_K, 12 of 6-bit scales, scale of the
+ * scales. */
 static void widen_q3_k(const uint8_t *b, float *to)
 {
     const uint8_t *scales = b + 96;
@@ -197,7 +198,8 @@ static void widen_q6_k(const uint8_t *b, float *to)
     }
 }
 
-/* Scale of the scales, upper bit pairs and low nibbles of eight 6-bit scales, numbers as in IQ4_NL. */
+/* Scale of the scales, upper bit pairs and low nibbles of eight 6-bit scales, numbers as in IQ4_NL.
+ */
 static void widen_iq4_xs(const uint8_t *b, float *to)
 {
     float d = f16(b);
@@ -209,30 +211,24 @@ static void widen_iq4_xs(const uint8_t *b, float *to)
     }
 }
 
-/* ---- all ---------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 typedef void widen_block(const uint8_t *block, float *to);
 
 static widen_block *const blocks[WEIGHT_TYPES] = {
-    [WEIGHT_Q8_0] = widen_q8_0,     [WEIGHT_Q4_0] = widen_q4_0,     [WEIGHT_Q4_1] = widen_q4_1,
-    [WEIGHT_Q5_0] = widen_q5_0,     [WEIGHT_Q5_1] = widen_q5_1,     [WEIGHT_Q2_K] = widen_q2_k,
-    [WEIGHT_Q3_K] = widen_q3_k,     [WEIGHT_Q4_K] = widen_q4_k,     [WEIGHT_Q5_K] = widen_q5_k,
-    [WEIGHT_Q6_K] = widen_q6_k,     [WEIGHT_IQ4_NL] = widen_iq4_nl, [WEIGHT_IQ4_XS] = widen_iq4_xs,
+    [WEIGHT_Q8_0] = widen_q8_0, [WEIGHT_Q4_0] = widen_q4_0,     [WEIGHT_Q4_1] = widen_q4_1,
+    [WEIGHT_Q5_0] = widen_q5_0, [WEIGHT_Q5_1] = widen_q5_1,     [WEIGHT_Q2_K] = widen_q2_k,
+    [WEIGHT_Q3_K] = widen_q3_k, [WEIGHT_Q4_K] = widen_q4_k,     [WEIGHT_Q5_K] = widen_q5_k,
+    [WEIGHT_Q6_K] = widen_q6_k, [WEIGHT_IQ4_NL] = widen_iq4_nl, [WEIGHT_IQ4_XS] = widen_iq4_xs,
 };
 
 void weights_widen(enum weight_type type, const uint8_t *from, float *to, size_t count)
 {
     const struct weight_kind *k = &weight_kinds[type];
     switch (type) {
-    case WEIGHT_F32:
-        widen_f32(from, to, count);
-        break;
-    case WEIGHT_F16:
-        widen_f16(from, to, count);
-        break;
-    case WEIGHT_BF16:
-        widen_bf16(from, to, count);
-        break;
+    case WEIGHT_F32: widen_f32(from, to, count); break;
+    case WEIGHT_F16: widen_f16(from, to, count); break;
+    case WEIGHT_BF16: widen_bf16(from, to, count); break;
     default:
         for (size_t i = 0; i < count; i += (size_t)k->block_numbers, from += k->block_bytes) {
             blocks[type](from, to + i);

@@ -38,7 +38,8 @@ static enum err read_json(yyjson_doc **out, struct files *f, const char *name, s
     return e;
 }
 
-enum err config_open(struct config **out, struct files *f, const struct gguf *g, struct err_note *why)
+enum err config_open(struct config **out, struct files *f, const struct gguf *g,
+                     struct err_note *why)
 {
     struct config *c = calloc(1, sizeof *c);
     if (c == NULL) return ERR_MEMORY;
@@ -93,7 +94,7 @@ enum err config_err(const struct config *c, struct err_note *why)
     return files_fault(c->files, file, ERR_MODEL_UNUSABLE, why, "%s", c->fault);
 }
 
-/* ---- finding a value ---------------------------------------------------------------------------- */
+/* ---- finding a value ------------------------------------------------------------------------- */
 
 static yyjson_val *walk(yyjson_val *at, const char *path)
 {
@@ -143,15 +144,15 @@ str config_type(const struct config *c)
     return type.len ? type : json_get_str(c->root, "model_type");
 }
 
-/* ---- typed getters ------------------------------------------------------------------------------ */
+/* ---- typed getters --------------------------------------------------------------------------- */
 
 static const char *shown(const struct config *c, const char *json, const char *gguf)
 {
     return c->gguf ? gguf : json;
 }
 
-double config_num(struct config *c, const char *json, const char *gguf, double otherwise, double min,
-                  double max)
+double config_num(struct config *c, const char *json, const char *gguf, double otherwise,
+                  double min, double max)
 {
     char name[128];
     double value = 0;
@@ -179,8 +180,8 @@ double config_num(struct config *c, const char *json, const char *gguf, double o
     return value;
 }
 
-int64_t config_int(struct config *c, const char *json, const char *gguf, int64_t otherwise, int64_t min,
-                   int64_t max)
+int64_t config_int(struct config *c, const char *json, const char *gguf, int64_t otherwise,
+                   int64_t min, int64_t max)
 {
     bool needed = otherwise == CONFIG_NEEDED;
     if (!needed && !config_has(c, json, gguf)) return otherwise;
@@ -242,7 +243,7 @@ str config_str_at(const struct config *c, const char *json, size_t i)
     return json_str(yyjson_arr_get(find_json(c, json), i));
 }
 
-/* ---- end tokens --------------------------------------------------------------------------------- */
+/* ---- end tokens ------------------------------------------------------------------------------ */
 
 struct id_list {
     int32_t *at;
@@ -268,8 +269,8 @@ static void add_json_ids(struct id_list *l, yyjson_val *v)
     }
 }
 
-/* Converters write constants for some of these keys (Gemma's eot 107, whatever the vocabulary): beyond
- * eos, an id counts only when the file itself calls that token a control token. */
+/* Converters write constants for some of these keys (Gemma's eot 107, whatever the vocabulary):
+ * beyond eos, an id counts only when the file itself calls that token a control token. */
 static bool is_control(const struct gguf *g, int64_t id)
 {
     enum { CONTROL = 3 };
@@ -285,7 +286,8 @@ static bool is_control(const struct gguf *g, int64_t id)
 
 static void add_gguf_ids(struct id_list *l, const struct gguf *g)
 {
-    static const char *const others[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    static const char *const others[] = {"tokenizer.ggml.eot_token_id",
+                                         "tokenizer.ggml.eom_token_id"};
     int64_t id;
     if (gguf_int(g, "tokenizer.ggml.eos_token_id", &id)) add_id(l, id);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {

@@ -27,9 +27,9 @@ struct file {
 
 struct files {
     char *label;
-    char *dir;                      /* NULL: bytes inside the program */
-    char *gguf;                     /* first part; NULL when the weights are in another format */
-    bool gguf_alone;                /* the path named a GGUF file: nothing beside it belongs to it */
+    char *dir;       /* NULL: bytes inside the program */
+    char *gguf;      /* first part; NULL when the weights are in another format */
+    bool gguf_alone; /* the path named a GGUF file: nothing beside it belongs to it */
     const struct files_blob *blobs; /* when dir is NULL */
     size_t blobs_count;
 
@@ -37,7 +37,7 @@ struct files {
     struct file *list;
 };
 
-/* ---- a file that shrinks under its map ---------------------------------------------------------- */
+/* ---- a file that shrinks under its map ------------------------------------------------------- */
 
 static _Thread_local sigjmp_buf *guard_jump; /* where a fault of this thread goes */
 static struct sigaction guard_before;
@@ -80,7 +80,7 @@ enum err files_guard(void (*work)(void *ctx), void *ctx)
     return e;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool dir_has(const char *dir, const char *name)
 {
@@ -144,7 +144,8 @@ static enum err find_gguf(struct files *f)
         int rank = gguf_rank(d->d_name);
         if (rank == 0) continue;
         count++;
-        /* Equal ranks: the first by name, so that the choice does not hang on the directory's order. */
+        /* Equal ranks: the first by name, so that the choice does not hang on the directory's
+         * order. */
         if (rank > best || (rank == best && strcmp(d->d_name, f->gguf) < 0)) {
             char *name = strdup(d->d_name);
             if (name == NULL) e = ERR_MEMORY;
@@ -258,7 +259,7 @@ void files_close(struct files *f)
     free(f);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static bool belongs(const struct files *f, const char *name)
 {
@@ -270,7 +271,8 @@ static bool belongs(const struct files *f, const char *name)
 static bool is_mapped(const char *name)
 {
     str s = str_of(name);
-    return str_ends(s, STR(".safetensors")) || str_ends(s, STR(".gguf")) || str_ends(s, STR(".bin"));
+    return str_ends(s, STR(".safetensors")) || str_ends(s, STR(".gguf")) ||
+           str_ends(s, STR(".bin"));
 }
 
 static enum err read_all(int fd, size_t bytes, str *out)

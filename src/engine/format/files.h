@@ -1,6 +1,7 @@
-/* The files of one model: a directory, one GGUF file (or its split parts), or bytes inside the program.
- * Weights (.safetensors, .gguf, .bin) are mapped read-only and not copied; one that shrinks under its map
- * raises SIGBUS: see files_guard.  All other files are small and read into memory.  Any thread. */
+/* The files of one model: a directory, one GGUF file (or its split parts), or bytes inside the
+ * program. Weights (.safetensors, .gguf, .bin) are mapped read-only and not copied; one that
+ * shrinks under its map raises SIGBUS: see files_guard.  All other files are small and read into
+ * memory.  Any thread. */
 #ifndef SEMA_ENGINE_FORMAT_FILES_H
 #define SEMA_ENGINE_FORMAT_FILES_H
 
@@ -22,8 +23,8 @@ enum err files_of_memory(struct files **out, const struct files_blob *blobs, siz
                          const char *label);
 void files_close(struct files *f); /* NULL is fine; unmaps everything handed out */
 
-/* The bytes of the file `name` (no path separators), opened on first use and kept until files_close.
- * ERR_NOT_FOUND (note not written), ERR_IO. */
+/* The bytes of the file `name` (no path separators), opened on first use and kept until
+ * files_close. ERR_NOT_FOUND (note not written), ERR_IO. */
 enum err files_get(struct files *f, const char *name, str *out, struct err_note *why);
 bool files_has(struct files *f, const char *name);
 const char *files_label(const struct files *f); /* for messages: the path as given */
@@ -34,9 +35,9 @@ enum err files_fault(const struct files *f, const char *name, enum err e, struct
  * directory: Q4_K_M, Q4_0, Q8_0 in this order, else NULL. */
 const char *files_gguf(const struct files *f);
 
-/* Runs `work` so that a mapped file which can no longer be read ends it with ERR_IO instead of ending
- * the process.  It counts for the calling thread only; the innermost of nested calls ends.  `work` must
- * hold no lock and own no memory across the fault that would be missed. */
+/* Runs `work` so that a mapped file which can no longer be read ends it with ERR_IO instead of
+ * ending the process.  It counts for the calling thread only; the innermost of nested calls ends.
+ * `work` must hold no lock and own no memory across the fault that would be missed. */
 enum err files_guard(void (*work)(void *ctx), void *ctx);
 
 #endif

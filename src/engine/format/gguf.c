@@ -1,6 +1,7 @@
-/* GGUF headers: keys, then tensor infos, then aligned data.  A header is measured once over the map, under
- * guard and without taking memory, then copied and read from the copy: nothing that is kept can change. */
-#include "engine/format/gguf.h"
+/* GGUF headers: keys, then tensor infos, then aligned data.  A header is measured once over the
+ * map, under guard and without taking memory, then copied and read from the copy: nothing that is
+ * kept can change. */
+#include "engine/format/gguf_header.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,43 +9,16 @@
 #include "engine/format/table.h"
 
 enum {
-    KEY_BYTES_MAX = 65535,  /* the format's own limit */
-    NAME_BYTES_MAX = 1024,  /* of a tensor; the format says 64, converters were seen to pass it */
-    NESTING_MAX = 4,        /* arrays in arrays; no published file has any */
+    KEY_BYTES_MAX = 65535, /* the format's own limit */
+    NAME_BYTES_MAX = 1024, /* of a tensor; the format says 64, converters were seen to pass it */
+    NESTING_MAX = 4,       /* arrays in arrays; no published file has any */
     ALIGNMENT_MAX = 1 << 20,
-    PARTS_MAX = 1024,
 };
 
-struct key {
-    str name;
-    enum gguf_type type; /* of the value, or of an array's elements */
-    bool is_array;
-    uint64_t count; /* elements of an array */
-    const uint8_t *at;
-};
+/* ---- reading untrusted bytes ----------------------------------------------------------------- */
 
-struct info {
-    str name;
-    int dims;
-    uint64_t shape[TENSOR_DIMS_MAX]; /* as in the file: innermost first */
-    uint32_t type;
-    uint64_t offset;
-};
-
-struct gguf {
-    uint8_t *copy; /* of the header */
-    size_t bytes;
-    struct key *keys; /* sorted by name once all are read */
-    size_t keys_count, keys_cap;
-    struct info *infos;
-    size_t infos_count, infos_cap;
-    uint64_t alignment;
-};
-
-/* ---- reading untrusted bytes -------------------------------------------------------------------- */
-
-/* Once something does not fit, `fault` sticks, every later read gives nothing, and a record is judged once
- * at its end. */
+/* Once something does not fit, `fault` sticks, every later read gives nothing, and a record is
+ * judged once at its end. */
 struct cur {
     const uint8_t *at, *end;
     const char *fault;
@@ -95,14 +69,14 @@ static size_t fixed_bytes(enum gguf_type type)
     return bytes[type];
 }
 
-static void skip_array(struct cur *c, struct key *k, int depth)
+static void skip_array(struct cur *c, struct gguf_key *k, int depth)
 {
     uint32_t type = take_u32(c);
     uint64_t count = take_u64(c), bytes;
     if (type >= GGUF_TYPES) set_fault(c, "an array in its header has an unknown type");
     if (depth > NESTING_MAX) set_fault(c, "arrays in its header are nested too deep");
     if (c->fault) return;
-    if (k) *k = (struct key){k->name, (enum gguf_type)type, true, count, c->at};
+    if (k) *k = (struct gguf_key){k->name, (enum gguf_type)type, true, count, c->at};
     size_t each = fixed_bytes((enum gguf_type)type);
     if (each) {
         if (__builtin_mul_overflow(count, each, &bytes)) bytes = UINT64_MAX;
@@ -118,9 +92,9 @@ static void skip_array(struct cur *c, struct key *k, int depth)
     }
 }
 
-static void take_key(struct cur *c, struct key *k)
+static void take_key(struct cur *c, struct gguf_key *k)
 {
-    *k = (struct key){.name = take_str(c, KEY_BYTES_MAX)};
+    *k = (struct gguf_key){.name = take_str(c, KEY_BYTES_MAX)};
     uint32_t type = take_u32(c);
     if (c->fault == NULL && k->name.len == 0) set_fault(c, "a key in its header has no name");
     if (type >= GGUF_TYPES) set_fault(c, "a key in its header has an unknown type");
@@ -136,9 +110,9 @@ static void take_key(struct cur *c, struct key *k)
     }
 }
 
-static void take_info(struct cur *c, struct info *t)
+static void take_info(struct cur *c, struct gguf_info *t)
 {
-    *t = (struct info){.name = take_str(c, NAME_BYTES_MAX)};
+    *t = (struct gguf_info){.name = take_str(c, NAME_BYTES_MAX)};
     uint32_t dims = take_u32(c);
     if (c->fault == NULL && t->name.len == 0) set_fault(c, "a tensor has no name");
     if (c->fault == NULL && (dims == 0 || dims > TENSOR_DIMS_MAX)) {
@@ -161,7 +135,7 @@ static void *grown(void *at, size_t *cap, size_t each)
     return p;
 }
 
-static enum err keep_key(struct gguf *g, const struct key *k)
+static enum err keep_key(struct gguf *g, const struct gguf_key *k)
 {
     if (g->keys_count == g->keys_cap) {
         void *p = grown(g->keys, &g->keys_cap, sizeof *g->keys);
@@ -172,7 +146,7 @@ static enum err keep_key(struct gguf *g, const struct key *k)
     return ERR_NONE;
 }
 
-static enum err keep_info(struct gguf *g, const struct info *t)
+static enum err keep_info(struct gguf *g, const struct gguf_info *t)
 {
     if (g->infos_count == g->infos_cap) {
         void *p = grown(g->infos, &g->infos_cap, sizeof *g->infos);
@@ -194,8 +168,8 @@ static enum err take_header(struct cur *c, struct gguf *g)
     }
     uint64_t infos = take_u64(c), keys = take_u64(c);
     enum err e = ERR_NONE;
-    struct key k;
-    struct info t;
+    struct gguf_key k;
+    struct gguf_info t;
     for (uint64_t i = 0; i < keys && c->fault == NULL && !e; i++) {
         take_key(c, &k);
         if (g && c->fault == NULL) e = keep_key(g, &k);
@@ -207,17 +181,18 @@ static enum err take_header(struct cur *c, struct gguf *g)
     return e;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int key_order(const void *a, const void *b)
 {
-    return str_cmp(((const struct key *)a)->name, ((const struct key *)b)->name);
+    return str_cmp(((const struct gguf_key *)a)->name, ((const struct gguf_key *)b)->name);
 }
 
-static const struct key *key_find(const struct gguf *g, const char *name)
+static const struct gguf_key *key_find(const struct gguf *g, const char *name)
 {
-    struct key wanted = {.name = str_of(name)};
-    return g->keys_count ? bsearch(&wanted, g->keys, g->keys_count, sizeof *g->keys, key_order) : NULL;
+    struct gguf_key wanted = {.name = str_of(name)};
+    return g->keys_count ? bsearch(&wanted, g->keys, g->keys_count, sizeof *g->keys, key_order)
+                         : NULL;
 }
 
 static enum err settle_keys(struct gguf *g, struct files *f, const char *file, struct err_note *why)
@@ -231,8 +206,8 @@ static enum err settle_keys(struct gguf *g, struct files *f, const char *file, s
     int64_t alignment = 32;
     gguf_int(g, "general.alignment", &alignment);
     if (alignment <= 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0) {
-        return files_fault(f, file, ERR_MODEL_UNUSABLE, why, "general.alignment of %lld is not usable",
-                           (long long)alignment);
+        return files_fault(f, file, ERR_MODEL_UNUSABLE, why,
+                           "general.alignment of %lld is not usable", (long long)alignment);
     }
     g->alignment = (uint64_t)alignment;
     return ERR_NONE;
@@ -257,7 +232,7 @@ static void copy_run(void *ctx)
     memcpy(m->copy, m->bytes.at, m->copy_bytes);
 }
 
-static enum err open_part(struct gguf **out, struct files *f, const char *file, struct err_note *why)
+enum err gguf_open_part(struct gguf **out, struct files *f, const char *file, struct err_note *why)
 {
     struct measure m = {0};
     enum err e = files_get(f, file, &m.bytes, why);
@@ -293,7 +268,7 @@ static enum err open_part(struct gguf **out, struct files *f, const char *file, 
 enum err gguf_open(struct gguf **out, struct files *f, struct err_note *why)
 {
     const char *file = files_gguf(f);
-    return file ? open_part(out, f, file, why) : ERR_NOT_FOUND;
+    return file ? gguf_open_part(out, f, file, why) : ERR_NOT_FOUND;
 }
 
 void gguf_close(struct gguf *g)
@@ -305,7 +280,7 @@ void gguf_close(struct gguf *g)
     free(g);
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* The integer at `at`; false for other types, or above INT64_MAX. */
 static bool value_int(enum gguf_type type, const uint8_t *at, int64_t *out)
@@ -328,8 +303,7 @@ static bool value_int(enum gguf_type type, const uint8_t *at, int64_t *out)
         *out = (int64_t)(n << unused) >> unused;
         return true;
     }
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -369,7 +343,7 @@ str gguf_key(const struct gguf *g, size_t i)
 
 bool gguf_str(const struct gguf *g, const char *key, str *out)
 {
-    const struct key *k = key_find(g, key);
+    const struct gguf_key *k = key_find(g, key);
     if (k == NULL || k->is_array || k->type != GGUF_STR) return false;
     *out = value_str(k->at);
     return true;
@@ -377,19 +351,19 @@ bool gguf_str(const struct gguf *g, const char *key, str *out)
 
 bool gguf_int(const struct gguf *g, const char *key, int64_t *out)
 {
-    const struct key *k = key_find(g, key);
+    const struct gguf_key *k = key_find(g, key);
     return k && !k->is_array && value_int(k->type, k->at, out);
 }
 
 bool gguf_num(const struct gguf *g, const char *key, double *out)
 {
-    const struct key *k = key_find(g, key);
+    const struct gguf_key *k = key_find(g, key);
     return k && !k->is_array && value_num(k->type, k->at, out);
 }
 
 bool gguf_bool(const struct gguf *g, const char *key, bool *out)
 {
-    const struct key *k = key_find(g, key);
+    const struct gguf_key *k = key_find(g, key);
     if (k == NULL || k->is_array || k->type != GGUF_BOOL) return false;
     *out = k->at[0] != 0;
     return true;
@@ -397,7 +371,7 @@ bool gguf_bool(const struct gguf *g, const char *key, bool *out)
 
 bool gguf_array(const struct gguf *g, const char *key, struct gguf_array *out)
 {
-    const struct key *k = key_find(g, key);
+    const struct gguf_key *k = key_find(g, key);
     if (k == NULL || !k->is_array || k->type == GGUF_ARRAY) return false;
     *out = (struct gguf_array){k->type, k->count, k->at};
     return true;
@@ -426,165 +400,4 @@ bool gguf_next_num(struct gguf_array *a, double *out)
     a->at += fixed_bytes(a->type);
     a->left--;
     return true;
-}
-
-/* ---- tensors ------------------------------------------------------------------------------------ */
-
-/* ggml's numbers of the types that are read; the others are named in messages. */
-static bool type_of(uint32_t ggml, enum weight_type *out)
-{
-    static const int8_t types[] = {
-        [0] = WEIGHT_F32,   [1] = WEIGHT_F16,   [2] = WEIGHT_Q4_0,  [3] = WEIGHT_Q4_1,
-        [6] = WEIGHT_Q5_0,  [7] = WEIGHT_Q5_1,  [8] = WEIGHT_Q8_0,  [10] = WEIGHT_Q2_K,
-        [11] = WEIGHT_Q3_K, [12] = WEIGHT_Q4_K, [13] = WEIGHT_Q5_K, [14] = WEIGHT_Q6_K,
-        [20] = WEIGHT_IQ4_NL, [23] = WEIGHT_IQ4_XS, [30] = WEIGHT_BF16,
-    };
-    if (ggml >= sizeof types) return false;
-    if (types[ggml] == WEIGHT_F32 && ggml != 0) return false; /* a gap of the table */
-    *out = (enum weight_type)types[ggml];
-    return true;
-}
-
-static const char *type_name(uint32_t ggml)
-{
-    static const char *const names[] = {
-        [9] = "Q8_1",     [15] = "Q8_K",    [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS",
-        [19] = "IQ1_S",   [21] = "IQ3_S",   [22] = "IQ2_S",   [24] = "I8",     [25] = "I16",
-        [26] = "I32",     [27] = "I64",     [28] = "F64",     [29] = "IQ1_M",  [34] = "TQ1_0",
-        [35] = "TQ2_0",   [39] = "MXFP4",
-    };
-    return ggml < sizeof names / sizeof *names ? names[ggml] : NULL;
-}
-
-struct part {
-    struct weights *w;
-    const char *file;
-    const struct gguf *g;
-    str bytes;
-    struct err_note *why;
-};
-
-#define BAD(p, ...) files_fault((p)->w->files, (p)->file, ERR_MODEL_UNUSABLE, (p)->why, __VA_ARGS__)
-
-/* Where a tensor lies, in the file; checked. */
-struct span {
-    uint64_t begin, end;
-};
-
-static enum err add_tensor(const struct part *p, const struct info *t, uint64_t data_at,
-                           struct span *span)
-{
-    struct entry e = {.t = {.name = t->name, .dims = t->dims}};
-    str name = str_head(t->name, 80);
-    uint64_t numbers;
-    for (int i = 0; i < t->dims; i++) e.t.shape[i] = t->shape[t->dims - 1 - i];
-    if (!table_numbers(t->shape, t->dims, &numbers)) {
-        return BAD(p, "tensor \"%.*s\" has an impossible shape", STR_ARG(name));
-    }
-    if (t->offset % p->g->alignment != 0 || t->offset > p->bytes.len - data_at) {
-        return BAD(p, "tensor \"%.*s\" lies outside the file or is not aligned", STR_ARG(name));
-    }
-    e.t.data = (const uint8_t *)p->bytes.at + data_at + t->offset;
-    if (!type_of(t->type, &e.t.type)) {
-        const char *type = type_name(t->type);
-        if (type) snprintf(e.unread, sizeof e.unread, "%s", type);
-        if (!type) snprintf(e.unread, sizeof e.unread, "number %u", t->type & 0xffffff);
-        return table_add(p->w, p->file, &e, p->why);
-    }
-    if (!table_bytes(&e.t, &e.t.bytes)) {
-        return BAD(p, "tensor \"%.*s\" has rows that are not whole blocks", STR_ARG(name));
-    }
-    if (e.t.bytes > p->bytes.len - data_at - t->offset) {
-        return BAD(p, "tensor \"%.*s\" goes beyond the file's end (cut off?)", STR_ARG(name));
-    }
-    *span = (struct span){t->offset, t->offset + e.t.bytes};
-    return table_add(p->w, p->file, &e, p->why);
-}
-
-static int span_order(const void *a, const void *b)
-{
-    const struct span *x = a, *y = b;
-    return x->begin < y->begin ? -1 : x->begin > y->begin;
-}
-
-static enum err add_tensors(const struct part *p)
-{
-    const struct gguf *g = p->g;
-    uint64_t data_at = (g->bytes + g->alignment - 1) / g->alignment * g->alignment;
-    if (g->infos_count == 0) return ERR_NONE;
-    if (data_at > p->bytes.len) return BAD(p, "it ends before its data begin");
-
-    struct span *spans = calloc(g->infos_count, sizeof *spans);
-    enum err e = spans ? ERR_NONE : ERR_MEMORY;
-    for (size_t i = 0; !e && i < g->infos_count; i++) {
-        e = add_tensor(p, &g->infos[i], data_at, &spans[i]);
-    }
-    if (!e) qsort(spans, g->infos_count, sizeof *spans, span_order);
-    for (size_t i = 1; !e && i < g->infos_count; i++) {
-        if (spans[i].begin < spans[i - 1].end) e = BAD(p, "two tensors overlap");
-    }
-    free(spans);
-    return e;
-}
-
-static enum err read_part(struct weights *w, const char *file, const struct gguf *g,
-                          struct err_note *why)
-{
-    struct part p = {.w = w, .file = file, .g = g, .why = why};
-    enum err e = files_get(w->files, file, &p.bytes, why);
-    return e ? e : add_tensors(&p);
-}
-
-/* Part `i` of a split file, by the name of the first: "x-00001-of-00003.gguf". */
-static str part_name(struct weights *w, const char *first, int i, int count)
-{
-    static const char digits[] = "00001-of-00000.gguf";
-    str name = str_of(first);
-    if (name.len < sizeof digits) return STR_NONE;
-    str stem = str_head(name, name.len - (sizeof digits - 1));
-    return arena_strf(&w->names, "%.*s%05d-of-%05d.gguf", STR_ARG(stem), i, count);
-}
-
-static enum err read_other_part(struct weights *w, int i, int count, struct err_note *why)
-{
-    str name = part_name(w, files_gguf(w->files), i, count);
-    struct gguf *g = NULL;
-    if (name.at == NULL) return ERR_MEMORY;
-    enum err e = open_part(&g, w->files, name.at, why);
-    if (e) return e;
-    int64_t no = -1, of = -1;
-    gguf_int(g, "split.no", &no);
-    gguf_int(g, "split.count", &of);
-    if (no != i - 1 || of != count) {
-        e = files_fault(w->files, name.at, ERR_MODEL_UNUSABLE, why, "says that it is part %lld of %lld",
-                        (long long)no + 1, (long long)of);
-    }
-    if (!e) e = read_part(w, name.at, g, why);
-    gguf_close(g);
-    return e;
-}
-
-enum err gguf_read(struct weights *w, struct err_note *why)
-{
-    const char *file = files_gguf(w->files);
-    int64_t count = 1, tensors = -1;
-    enum err e = gguf_open(&w->gguf, w->files, why);
-    if (!e) e = read_part(w, file, w->gguf, why);
-    if (e) return e;
-    gguf_int(w->gguf, "split.count", &count);
-    if (count <= 1) return ERR_NONE;
-
-    str first = part_name(w, file, 1, (int)(count & 0xffff));
-    if (count > PARTS_MAX || !str_eq(first, str_of(file))) {
-        return files_fault(w->files, file, ERR_MODEL_UNUSABLE, why,
-                           "one of %lld parts, but its name does not say so", (long long)count);
-    }
-    for (int i = 2; !e && i <= (int)count; i++) e = read_other_part(w, i, (int)count, why);
-    gguf_int(w->gguf, "split.tensors.count", &tensors);
-    if (!e && tensors >= 0 && (uint64_t)tensors != w->count) {
-        return files_fault(w->files, file, ERR_MODEL_UNUSABLE, why,
-                           "its parts hold %zu tensors, not the %lld it names", w->count,
-                           (long long)tensors);
-    }
-    return e;
 }

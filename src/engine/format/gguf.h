@@ -1,6 +1,6 @@
-/* The metadata of a GGUF file, version 2 or 3 (ggml's docs/gguf.md): keys with typed values.  The whole
- * header is read and checked once when it is opened, out of a private copy, so no getter can fail on
- * damaged bytes or on a file that changes.  Immutable after opening; any thread.
+/* The metadata of a GGUF file, version 2 or 3 (ggml's docs/gguf.md): keys with typed values.  The
+ * whole header is read and checked once when it is opened, out of a private copy, so no getter can
+ * fail on damaged bytes or on a file that changes.  Immutable after opening; any thread.
  *
  * The tensors of the file are in weights.h. */
 #ifndef SEMA_ENGINE_FORMAT_GGUF_H
@@ -33,8 +33,8 @@ enum gguf_type {
     GGUF_TYPES
 };
 
-/* Metadata of files_gguf(f); of split files the first part has it.  ERR_NOT_FOUND when the model is not
- * a GGUF file, ERR_MODEL_UNUSABLE, ERR_IO, ERR_MEMORY. */
+/* Metadata of files_gguf(f); of split files the first part has it.  ERR_NOT_FOUND when the model is
+ * not a GGUF file, ERR_MODEL_UNUSABLE, ERR_IO, ERR_MEMORY. */
 enum err gguf_open(struct gguf **out, struct files *f, struct err_note *why);
 void gguf_close(struct gguf *g); /* NULL is fine; views of strings die */
 
@@ -56,7 +56,7 @@ struct gguf_array {
     const uint8_t *at;
 };
 bool gguf_array(const struct gguf *g, const char *key, struct gguf_array *out);
-bool gguf_next_str(struct gguf_array *a, str *out);   /* false at the end or for other elements */
+bool gguf_next_str(struct gguf_array *a, str *out); /* false at the end or for other elements */
 bool gguf_next_int(struct gguf_array *a, int64_t *out);
 bool gguf_next_num(struct gguf_array *a, double *out);
 

@@ -44,7 +44,7 @@ struct machine {
     size_t memo_next;  /* of MEMOIZE */
 };
 
-/* ---- the first fault sticks --------------------------------------------------------------------- */
+/* ---- the first fault sticks ------------------------------------------------------------------ */
 
 static void bad(struct machine *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -92,7 +92,7 @@ static str take_line(struct machine *m)
     return line;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static struct pickle_value *make(struct machine *m, enum pickle_kind kind)
 {
@@ -150,7 +150,8 @@ static struct pickle_value *top(struct machine *m)
 
 static void mark(struct machine *m)
 {
-    if (!room(m, (void **)&m->marks, m->marks_count, &m->marks_cap, sizeof *m->marks, STACK_MAX)) return;
+    if (!room(m, (void **)&m->marks, m->marks_count, &m->marks_cap, sizeof *m->marks, STACK_MAX))
+        return;
     m->marks[m->marks_count++] = m->depth;
 }
 
@@ -238,13 +239,14 @@ static void append_last(struct machine *m, enum pickle_kind kind, size_t count)
     if (!m->err) append(m, kind, m->depth - count);
 }
 
-/* ---- memo --------------------------------------------------------------------------------------- */
+/* ---- memo ------------------------------------------------------------------------------------ */
 
 static void remember(struct machine *m, uint64_t place)
 {
     struct pickle_value *v = top(m);
     if (m->err) return;
-    if (place >= MEMO_MAX || place > 4 * (uint64_t)(m->memo_next + 256)) { /* pickles count upwards */
+    if (place >= MEMO_MAX ||
+        place > 4 * (uint64_t)(m->memo_next + 256)) { /* pickles count upwards */
         bad(m, "its pickle remembers at a place beyond reason");
         return;
     }
@@ -273,12 +275,13 @@ static void recall(struct machine *m, uint64_t place)
     push(m, m->memo[place]);
 }
 
-/* ---- globals, storages, tensors ------------------------------------------------------------------ */
+/* ---- globals, storages, tensors -------------------------------------------------------------- */
 
 static void push_global(struct machine *m, str module, str name)
 {
     for (size_t i = 0; !m->err && i < sizeof globals / sizeof *globals; i++) {
-        if (!str_eq(module, str_of(globals[i].module)) || !str_eq(name, str_of(globals[i].name))) continue;
+        if (!str_eq(module, str_of(globals[i].module)) || !str_eq(name, str_of(globals[i].name)))
+            continue;
         push_number(m, PICKLE_GLOBAL, (int64_t)i);
         return;
     }
@@ -286,7 +289,8 @@ static void push_global(struct machine *m, str module, str name)
         STR_ARG(str_head(name, 50)));
 }
 
-static const struct pickle_value *item(const struct pickle_value *v, size_t i, enum pickle_kind kind)
+static const struct pickle_value *item(const struct pickle_value *v, size_t i,
+                                       enum pickle_kind kind)
 {
     return i < v->count && v->items[i]->kind == kind ? v->items[i] : NULL;
 }
@@ -316,7 +320,8 @@ static void push_storage(struct machine *m)
         return;
     }
     const struct known *k = &globals[type->number];
-    *s = (struct pickle_storage){key->text, k->name, k->number_bytes, k->weight_type, numbers->number};
+    *s = (struct pickle_storage){key->text, k->name, k->number_bytes, k->weight_type,
+                                 numbers->number};
     v->storage = s;
     push(m, v);
 }
@@ -324,9 +329,12 @@ static void push_storage(struct machine *m)
 /* _rebuild_tensor_v2(storage, offset, size, stride, ...) */
 static void push_tensor(struct machine *m, const struct pickle_value *args)
 {
-    const struct pickle_value *storage = item(args, 0, PICKLE_STORAGE), *offset = item(args, 1, PICKLE_INT);
-    const struct pickle_value *size = item(args, 2, PICKLE_TUPLE), *stride = item(args, 3, PICKLE_TUPLE);
-    if (!storage || !offset || !size || !stride || size->count != stride->count || offset->number < 0) {
+    const struct pickle_value *storage = item(args, 0, PICKLE_STORAGE),
+                              *offset = item(args, 1, PICKLE_INT);
+    const struct pickle_value *size = item(args, 2, PICKLE_TUPLE),
+                              *stride = item(args, 3, PICKLE_TUPLE);
+    if (!storage || !offset || !size || !stride || size->count != stride->count ||
+        offset->number < 0) {
         bad(m, "its pickle describes a tensor wrongly");
         return;
     }
@@ -367,7 +375,7 @@ static void reduce(struct machine *m)
     }
 }
 
-/* ---- the machine -------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 /* One instruction (names as in Python's pickletools); false after STOP. */
 static bool step(struct machine *m)
@@ -376,95 +384,42 @@ static bool step(struct machine *m)
     str module, name;
     if (op == NULL) return false;
     switch (*op) {
-    case 0x80: /* PROTO */
-        take(m, 1);
-        break;
-    case 0x95: /* FRAME */
-        take(m, 8);
-        break;
-    case '.': /* STOP */
-        return false;
-    case 'N': /* NONE */
-        push(m, make(m, PICKLE_NONE));
-        break;
+    case 0x80: /* PROTO */ take(m, 1); break;
+    case 0x95: /* FRAME */ take(m, 8); break;
+    case '.': /* STOP */ return false;
+    case 'N': /* NONE */ push(m, make(m, PICKLE_NONE)); break;
     case 0x88: /* NEWTRUE */
-    case 0x89: /* NEWFALSE */
-        push_number(m, PICKLE_BOOL, *op == 0x88);
-        break;
-    case 'K': /* BININT1 */
-        push_number(m, PICKLE_INT, (int64_t)take_uint(m, 1));
-        break;
-    case 'M': /* BININT2 */
-        push_number(m, PICKLE_INT, (int64_t)take_uint(m, 2));
-        break;
-    case 'J': /* BININT */
-        push_number(m, PICKLE_INT, (int32_t)take_uint(m, 4));
-        break;
-    case 0x8a: /* LONG1 */
-        push_long(m, take_uint(m, 1));
-        break;
-    case 0x8b: /* LONG4 */
-        push_long(m, take_uint(m, 4));
-        break;
+    case 0x89: /* NEWFALSE */ push_number(m, PICKLE_BOOL, *op == 0x88); break;
+    case 'K': /* BININT1 */ push_number(m, PICKLE_INT, (int64_t)take_uint(m, 1)); break;
+    case 'M': /* BININT2 */ push_number(m, PICKLE_INT, (int64_t)take_uint(m, 2)); break;
+    case 'J': /* BININT */ push_number(m, PICKLE_INT, (int32_t)take_uint(m, 4)); break;
+    case 0x8a: /* LONG1 */ push_long(m, take_uint(m, 1)); break;
+    case 0x8b: /* LONG4 */ push_long(m, take_uint(m, 4)); break;
     case 'G': /* BINFLOAT */
         take(m, 8);
         push(m, make(m, PICKLE_FLOAT));
         break;
     case 'X': /* BINUNICODE */
-    case 'T': /* BINSTRING */
-        push_text(m, take_text(m, take_uint(m, 4)));
-        break;
+    case 'T': /* BINSTRING */ push_text(m, take_text(m, take_uint(m, 4))); break;
     case 0x8c: /* SHORT_BINUNICODE */
-    case 'U':  /* SHORT_BINSTRING */
-        push_text(m, take_text(m, take_uint(m, 1)));
-        break;
-    case '(': /* MARK */
-        mark(m);
-        break;
-    case ')': /* EMPTY_TUPLE */
-        push(m, make(m, PICKLE_TUPLE));
-        break;
-    case ']': /* EMPTY_LIST */
-        push(m, make(m, PICKLE_LIST));
-        break;
-    case '}': /* EMPTY_DICT */
-        push(m, make(m, PICKLE_DICT));
-        break;
-    case 't': /* TUPLE */
-        collect(m, PICKLE_TUPLE, unmark(m));
-        break;
+    case 'U': /* SHORT_BINSTRING */ push_text(m, take_text(m, take_uint(m, 1))); break;
+    case '(': /* MARK */ mark(m); break;
+    case ')': /* EMPTY_TUPLE */ push(m, make(m, PICKLE_TUPLE)); break;
+    case ']': /* EMPTY_LIST */ push(m, make(m, PICKLE_LIST)); break;
+    case '}': /* EMPTY_DICT */ push(m, make(m, PICKLE_DICT)); break;
+    case 't': /* TUPLE */ collect(m, PICKLE_TUPLE, unmark(m)); break;
     case 0x85: /* TUPLE1, TUPLE2, TUPLE3 */
     case 0x86:
-    case 0x87:
-        collect_last(m, *op - 0x84u);
-        break;
-    case 'a': /* APPEND */
-        append_last(m, PICKLE_LIST, 1);
-        break;
-    case 'e': /* APPENDS */
-        append(m, PICKLE_LIST, unmark(m));
-        break;
-    case 's': /* SETITEM */
-        append_last(m, PICKLE_DICT, 2);
-        break;
-    case 'u': /* SETITEMS */
-        append(m, PICKLE_DICT, unmark(m));
-        break;
-    case 'q': /* BINPUT */
-        remember(m, take_uint(m, 1));
-        break;
-    case 'r': /* LONG_BINPUT */
-        remember(m, take_uint(m, 4));
-        break;
-    case 0x94: /* MEMOIZE */
-        remember(m, m->memo_next);
-        break;
-    case 'h': /* BINGET */
-        recall(m, take_uint(m, 1));
-        break;
-    case 'j': /* LONG_BINGET */
-        recall(m, take_uint(m, 4));
-        break;
+    case 0x87: collect_last(m, *op - 0x84u); break;
+    case 'a': /* APPEND */ append_last(m, PICKLE_LIST, 1); break;
+    case 'e': /* APPENDS */ append(m, PICKLE_LIST, unmark(m)); break;
+    case 's': /* SETITEM */ append_last(m, PICKLE_DICT, 2); break;
+    case 'u': /* SETITEMS */ append(m, PICKLE_DICT, unmark(m)); break;
+    case 'q': /* BINPUT */ remember(m, take_uint(m, 1)); break;
+    case 'r': /* LONG_BINPUT */ remember(m, take_uint(m, 4)); break;
+    case 0x94: /* MEMOIZE */ remember(m, m->memo_next); break;
+    case 'h': /* BINGET */ recall(m, take_uint(m, 1)); break;
+    case 'j': /* LONG_BINGET */ recall(m, take_uint(m, 4)); break;
     case 'c': /* GLOBAL */
         module = take_line(m);
         name = take_line(m);
@@ -475,19 +430,14 @@ static bool step(struct machine *m)
         if (!m->err) push_global(m, mod->text, n->text);
         break;
     }
-    case 'Q': /* BINPERSID */
-        push_storage(m);
-        break;
-    case 'R': /* REDUCE */
-        reduce(m);
-        break;
+    case 'Q': /* BINPERSID */ push_storage(m); break;
+    case 'R': /* REDUCE */ reduce(m); break;
     case 'b': /* BUILD: attributes of a dict (`_metadata`), of no use here */
         if (pop(m) && top(m) && top(m)->kind != PICKLE_DICT) {
             bad(m, "its pickle builds something that is no dictionary");
         }
         break;
-    default:
-        bad(m, "its pickle holds the instruction 0x%02x, which is not supported", *op);
+    default: bad(m, "its pickle holds the instruction 0x%02x, which is not supported", *op);
     }
     return !m->err;
 }

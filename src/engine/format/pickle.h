@@ -1,6 +1,6 @@
-/* A reader of Python pickles (protocols 2 and 4) that executes nothing: it knows containers, numbers,
- * texts, the storages and tensors of PyTorch state dictionaries, and refuses everything else.  Private to
- * this folder.
+/* A reader of Python pickles (protocols 2 and 4) that executes nothing: it knows containers,
+ * numbers, texts, the storages and tensors of PyTorch state dictionaries, and refuses everything
+ * else.  Private to this folder.
  *
  * What it builds is bounded by the bytes it reads, times a constant; values live in the arena. */
 #ifndef SEMA_ENGINE_FORMAT_PICKLE_H
@@ -19,8 +19,8 @@ enum pickle_kind {
     PICKLE_STR,
     PICKLE_TUPLE,
     PICKLE_LIST,
-    PICKLE_DICT,    /* items are key, value, key, value, ... */
-    PICKLE_GLOBAL,  /* .number is an index of the table of known ones */
+    PICKLE_DICT,   /* items are key, value, key, value, ... */
+    PICKLE_GLOBAL, /* .number is an index of the table of known ones */
     PICKLE_STORAGE,
     PICKLE_TENSOR,
 };
@@ -52,7 +52,8 @@ struct pickle_value {
 
 enum { PICKLE_FAULT_BYTES = 160 };
 
-/* Reads one pickle off the front of *bytes.  ERR_MODEL_UNUSABLE with `fault` filled, or ERR_MEMORY. */
+/* Reads one pickle off the front of *bytes.  ERR_MODEL_UNUSABLE with `fault` filled, or ERR_MEMORY.
+ */
 enum err pickle_read(struct pickle_value **out, struct arena *arena, str *bytes,
                      char fault[PICKLE_FAULT_BYTES]);
 

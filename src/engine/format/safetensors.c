@@ -1,5 +1,5 @@
-/* safetensors (local-models.md section 1.1): 8 bytes of header length, a JSON header, the data.  Nothing in
- * it is believed before it was held against the size of the file. */
+/* safetensors (local-models.md section 1.1): 8 bytes of header length, a JSON header, the data.
+ * Nothing in it is believed before it was held against the size of the file. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +16,10 @@ struct dtype {
 };
 
 static const struct dtype dtypes[] = {
-    {"F32", 4, WEIGHT_F32}, {"F16", 2, WEIGHT_F16}, {"BF16", 2, WEIGHT_BF16}, {"F64", 8, -1},
-    {"I64", 8, -1},         {"U64", 8, -1},         {"I32", 4, -1},           {"U32", 4, -1},
-    {"I16", 2, -1},         {"U16", 2, -1},         {"I8", 1, -1},            {"U8", 1, -1},
+    {"F32", 4, WEIGHT_F32}, {"F16", 2, WEIGHT_F16}, {"BF16", 2, WEIGHT_BF16},
+    {"F64", 8, -1},         {"I64", 8, -1},         {"U64", 8, -1},
+    {"I32", 4, -1},         {"U32", 4, -1},         {"I16", 2, -1},
+    {"U16", 2, -1},         {"I8", 1, -1},          {"U8", 1, -1},
     {"BOOL", 1, -1},        {"F8_E4M3", 1, -1},     {"F8_E5M2", 1, -1},
 };
 
@@ -68,8 +69,8 @@ static enum err read_span(struct reading *r, str name, yyjson_val *v, struct spa
 }
 
 /* The shape, and how many numbers it holds: 0 when a dimension is 0. */
-static enum err read_shape(struct reading *r, str name, yyjson_val *v, struct tensor *t, bool *too_many,
-                           uint64_t *numbers)
+static enum err read_shape(struct reading *r, str name, yyjson_val *v, struct tensor *t,
+                           bool *too_many, uint64_t *numbers)
 {
     yyjson_val *shape = json_get(v, "shape"), *dim;
     if (!yyjson_is_arr(shape)) return BAD(r, "tensor \"%.*s\" has no shape", STR_ARG(name));
@@ -153,7 +154,8 @@ static enum err read_header(struct reading *r, yyjson_val *root)
     return e;
 }
 
-/* The header leaves the map before it is parsed: a file that shrinks costs an error and no memory. */
+/* The header leaves the map before it is parsed: a file that shrinks costs an error and no memory.
+ */
 struct copy {
     void *to;
     const void *from;
@@ -175,11 +177,12 @@ enum err safetensors_read(struct weights *w, const char *file, str bytes, struct
     uint64_t n = 0;
     for (size_t i = 0; i < sizeof length; i++) n |= (uint64_t)length[i] << 8 * i;
     if (!e && n > bytes.len - sizeof length) {
-        return BAD(&r, "its header of %llu bytes goes beyond the file's end (cut off, or not safetensors)",
-                   (unsigned long long)n);
+        return BAD(
+            &r, "its header of %llu bytes goes beyond the file's end (cut off, or not safetensors)",
+            (unsigned long long)n);
     }
-    if (!e && n > HEADER_BYTES_MAX) return BAD(&r, "its header of %llu bytes is too large",
-                                               (unsigned long long)n);
+    if (!e && n > HEADER_BYTES_MAX)
+        return BAD(&r, "its header of %llu bytes is too large", (unsigned long long)n);
     char *header = e ? NULL : malloc(n ? n : 1);
     if (!e && header == NULL) e = ERR_MEMORY;
     if (!e) e = files_guard(copy_run, &(struct copy){header, bytes.at + sizeof length, n});

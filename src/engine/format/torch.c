@@ -1,5 +1,6 @@
-/* pytorch_model.bin (local-models.md section 1.2): a pickled dictionary of tensors over raw storages, in a zip
- * archive or, before PyTorch 1.6, in a stream.  All of it is read under guard, into one arena. */
+/* pytorch_model.bin (local-models.md section 1.2): a pickled dictionary of tensors over raw
+ * storages, in a zip archive or, before PyTorch 1.6, in a stream.  All of it is read under guard,
+ * into one arena. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,7 +9,8 @@
 
 /* The pickles of a model have some 100 bytes a tensor. */
 #define PICKLE_BYTES_MAX ((size_t)16 << 20)
-/* Memory for each byte of a file: a value of the pickle has some 100 bytes and takes one or more of it. */
+/* Memory for each byte of a file: a value of the pickle has some 100 bytes and takes one or more of
+ * it. */
 enum { ARENA_TIMES = 200, ARENA_LEAST = 64 << 10 };
 enum { ENTRIES_MAX = 1 << 20 };
 
@@ -55,12 +57,13 @@ static enum err read_pickle(struct reading *r, str *bytes, struct pickle_value *
     size_t before = window.len;
     enum err e = pickle_read(out, &r->arena, &window, fault);
     if (e == ERR_MODEL_UNUSABLE) return bad(r, fault);
-    if (e == ERR_MEMORY && r->arena.bytes > r->arena.bytes_max / 4) return bad(r, "its pickle is too large");
+    if (e == ERR_MEMORY && r->arena.bytes > r->arena.bytes_max / 4)
+        return bad(r, "its pickle is too large");
     if (!e) *bytes = str_tail(*bytes, before - window.len);
     return e;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 /* Rows lie one after the other, without gaps. */
 static bool is_contiguous(const struct pickle_tensor *t)
@@ -109,16 +112,18 @@ static enum err add_tensor(struct reading *r, str name, const struct pickle_tens
 
 static enum err add_tensors(struct reading *r, const struct pickle_value *dict)
 {
-    enum err e = dict->kind == PICKLE_DICT ? ERR_NONE : bad(r, "it does not hold a dictionary of tensors");
+    enum err e =
+        dict->kind == PICKLE_DICT ? ERR_NONE : bad(r, "it does not hold a dictionary of tensors");
     for (size_t i = 0; !e && i + 1 < dict->count; i += 2) {
         const struct pickle_value *key = dict->items[i], *v = dict->items[i + 1];
-        if (key->kind != PICKLE_STR || v->kind != PICKLE_TENSOR) continue; /* counters and the like */
+        if (key->kind != PICKLE_STR || v->kind != PICKLE_TENSOR)
+            continue; /* counters and the like */
         e = add_tensor(r, key->text, v->tensor);
     }
     return e;
 }
 
-/* ---- the zip container (PKWARE's APPNOTE 6.3) ----------------------------------------------------- */
+/* ---- the zip container (PKWARE's APPNOTE 6.3) ------------------------------------------------ */
 
 static uint64_t little(const uint8_t *at, size_t bytes)
 {
@@ -150,7 +155,8 @@ static bool find_directory(const struct reading *r, struct directory *out)
     }
     if (end == NULL) return false;
     *out = (struct directory){little(end + 10, 2), little(end + 12, 4), little(end + 16, 4)};
-    if (out->entries != 0xffff && out->bytes != UINT32_MAX && out->offset != UINT32_MAX) return true;
+    if (out->entries != 0xffff && out->bytes != UINT32_MAX && out->offset != UINT32_MAX)
+        return true;
 
     /* Zip64: a locator before the end record names a larger one. */
     if (end - file < LOCATOR_BYTES || memcmp(end - LOCATOR_BYTES, "PK\6\7", 4) != 0) return true;
@@ -161,7 +167,8 @@ static bool find_directory(const struct reading *r, struct directory *out)
 }
 
 /* Sizes and offset that did not fit their 32 bits stand in an extra field, in this order. */
-static bool read_zip64(const uint8_t *extra, size_t len, uint64_t *size, uint64_t *packed, uint64_t *offset)
+static bool read_zip64(const uint8_t *extra, size_t len, uint64_t *size, uint64_t *packed,
+                       uint64_t *offset)
 {
     while (len >= 4) {
         size_t id = (size_t)little(extra, 2), n = (size_t)little(extra + 2, 2);
@@ -186,11 +193,13 @@ static bool read_zip64(const uint8_t *extra, size_t len, uint64_t *size, uint64_
 }
 
 /* One entry of the directory, *at moves behind it. */
-static enum err read_entry(struct reading *r, const uint8_t **at, const uint8_t *end, struct storage *out)
+static enum err read_entry(struct reading *r, const uint8_t **at, const uint8_t *end,
+                           struct storage *out)
 {
     enum { CENTRAL_BYTES = 46, LOCAL_BYTES = 30 };
     const uint8_t *c = *at;
-    if (end - c < CENTRAL_BYTES || memcmp(c, "PK\1\2", 4) != 0) return bad(r, "its zip directory is damaged");
+    if (end - c < CENTRAL_BYTES || memcmp(c, "PK\1\2", 4) != 0)
+        return bad(r, "its zip directory is damaged");
     uint64_t flags = little(c + 8, 2), method = little(c + 10, 2);
     uint64_t packed = little(c + 20, 4), size = little(c + 24, 4), offset = little(c + 42, 4);
     size_t name = (size_t)little(c + 28, 2), extra = (size_t)little(c + 30, 2);
@@ -205,7 +214,8 @@ static enum err read_entry(struct reading *r, const uint8_t **at, const uint8_t 
         return bad(r, "an entry of its zip archive is compressed or encrypted");
     }
     const uint8_t *local = at_offset(r, offset, LOCAL_BYTES);
-    if (local == NULL || memcmp(local, "PK\3\4", 4) != 0) return bad(r, "its zip archive is damaged");
+    if (local == NULL || memcmp(local, "PK\3\4", 4) != 0)
+        return bad(r, "its zip archive is damaged");
     uint64_t skip = LOCAL_BYTES + little(local + 26, 2) + little(local + 28, 2);
     const uint8_t *data = at_offset(r, offset + skip, size);
     if (data == NULL) return bad(r, "an entry of its zip archive goes beyond the file's end");
@@ -217,7 +227,8 @@ static enum err read_entry(struct reading *r, const uint8_t **at, const uint8_t 
 static enum err read_directory(struct reading *r)
 {
     struct directory d;
-    if (!find_directory(r, &d)) return bad(r, "neither a zip archive nor a PyTorch file, or cut off");
+    if (!find_directory(r, &d))
+        return bad(r, "neither a zip archive nor a PyTorch file, or cut off");
     const uint8_t *at = at_offset(r, d.offset, d.bytes), *end = at ? at + d.bytes : NULL;
     if (at == NULL || d.entries > ENTRIES_MAX || d.entries > d.bytes / 46) {
         return bad(r, "its zip directory is damaged");
@@ -272,7 +283,7 @@ static enum err read_zip(struct reading *r)
     return e ? e : add_tensors(r, v);
 }
 
-/* ---- the stream --------------------------------------------------------------------------------- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 /* The pickles of a magic integer and of 1001, the protocol. */
 static const char stream_begin[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -281,7 +292,8 @@ static const char stream_begin[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a
 static bool says_big_endian(const struct pickle_value *info)
 {
     for (size_t i = 0; info->kind == PICKLE_DICT && i + 1 < info->count; i += 2) {
-        if (info->items[i]->kind == PICKLE_STR && str_eq(info->items[i]->text, STR("little_endian"))) {
+        if (info->items[i]->kind == PICKLE_STR &&
+            str_eq(info->items[i]->text, STR("little_endian"))) {
             return info->items[i + 1]->number == 0;
         }
     }
@@ -299,8 +311,8 @@ static int width_order(const void *a, const void *b)
     return str_cmp(((const struct width *)a)->key, ((const struct width *)b)->key);
 }
 
-static enum err collect_widths(struct reading *r, const struct pickle_value *dict, struct width **out,
-                               size_t *count)
+static enum err collect_widths(struct reading *r, const struct pickle_value *dict,
+                               struct width **out, size_t *count)
 {
     struct width *w = arena_array(&r->arena, struct width, dict->count / 2 + 1);
     if (w == NULL) return ERR_MEMORY;
@@ -359,7 +371,7 @@ static enum err read_stream(struct reading *r)
     return e ? e : add_tensors(r, dict);
 }
 
-/* ---- both --------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static void read_run(void *ctx)
 {

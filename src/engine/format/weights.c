@@ -30,7 +30,7 @@ const struct weight_kind weight_kinds[WEIGHT_TYPES] = {
 };
 /* clang-format on */
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static size_t slot_of(const struct weights *w, str name)
 {
@@ -61,8 +61,8 @@ enum err table_add(struct weights *w, const char *file, const struct entry *e, s
     if (w->count == w->cap && !table_grow(w)) return ERR_MEMORY;
     size_t slot = slot_of(w, e->t.name);
     if (w->slots[slot]) {
-        return files_fault(w->files, file, ERR_MODEL_UNUSABLE, why, "tensor \"%.*s\" is there twice",
-                           STR_ARG(str_head(e->t.name, 80)));
+        return files_fault(w->files, file, ERR_MODEL_UNUSABLE, why,
+                           "tensor \"%.*s\" is there twice", STR_ARG(str_head(e->t.name, 80)));
     }
     struct entry *to = &w->at[w->count];
     *to = *e;
@@ -96,10 +96,11 @@ bool table_bytes(const struct tensor *t, uint64_t *out)
     uint64_t numbers, row = t->dims ? t->shape[t->dims - 1] : 1;
     if (!table_numbers(t->shape, t->dims, &numbers)) return false;
     if (row % (uint64_t)k->block_numbers != 0) return false;
-    return !__builtin_mul_overflow(numbers / (uint64_t)k->block_numbers, (uint64_t)k->block_bytes, out);
+    return !__builtin_mul_overflow(numbers / (uint64_t)k->block_numbers, (uint64_t)k->block_bytes,
+                                   out);
 }
 
-/* ---- which files -------------------------------------------------------------------------------- */
+/* ---- which files ----------------------------------------------------------------------------- */
 
 typedef enum err read_fn(struct weights *w, const char *file, str bytes, struct err_note *why);
 
@@ -124,7 +125,8 @@ static enum err add_shard(struct weights *w, const char *index, str name, const 
 {
     if (!shard_name_ok(name)) {
         return files_fault(w->files, index, ERR_MODEL_UNUSABLE, why,
-                           "\"%.*s\" is not the name of a file beside it", STR_ARG(str_head(name, 80)));
+                           "\"%.*s\" is not the name of a file beside it",
+                           STR_ARG(str_head(name, 80)));
     }
     for (size_t i = *count; i-- > 0;) { /* neighbours usually share a shard: newest first */
         if (str_eq(str_of(shards[i]), name)) return ERR_NONE;
@@ -140,7 +142,8 @@ static enum err add_shard(struct weights *w, const char *index, str name, const 
 }
 
 /* Every tensor of the index must stand in the very file that the index says. */
-static enum err check_map(struct weights *w, const char *index, yyjson_val *map, struct err_note *why)
+static enum err check_map(struct weights *w, const char *index, yyjson_val *map,
+                          struct err_note *why)
 {
     yyjson_obj_iter it = yyjson_obj_iter_with(map);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&it));) {
@@ -165,10 +168,12 @@ static enum err read_shards(struct weights *w, const char *index, yyjson_val *ma
     for (yyjson_val *key; !e && (key = yyjson_obj_iter_next(&it));) {
         e = add_shard(w, index, json_str(yyjson_obj_iter_get_val(key)), shards, &count, why);
     }
-    /* All are looked for before the first is read, so that an interrupted download is told at once. */
+    /* All are looked for before the first is read, so that an interrupted download is told at once.
+     */
     for (size_t i = 0; !e && i < count; i++) {
         if (files_has(w->files, shards[i])) continue;
-        e = files_fault(w->files, shards[i], ERR_MODEL_UNUSABLE, why, "missing, but %s names it", index);
+        e = files_fault(w->files, shards[i], ERR_MODEL_UNUSABLE, why, "missing, but %s names it",
+                        index);
     }
     for (size_t i = 0; !e && i < count; i++) e = read_file(w, shards[i], read, why);
     if (!e) e = check_map(w, index, map, why);
@@ -176,7 +181,8 @@ static enum err read_shards(struct weights *w, const char *index, yyjson_val *ma
     return e;
 }
 
-static enum err read_index(struct weights *w, const char *index, read_fn *read, struct err_note *why)
+static enum err read_index(struct weights *w, const char *index, read_fn *read,
+                           struct err_note *why)
 {
     str text;
     enum err e = files_get(w->files, index, &text, why);
@@ -211,14 +217,16 @@ static enum err read_set(struct weights *w, struct err_note *why)
     if (files_has(f, "model.safetensors.index.json")) {
         return read_index(w, "model.safetensors.index.json", safetensors_read, why);
     }
-    if (files_has(f, "pytorch_model.bin")) return read_file(w, "pytorch_model.bin", torch_read, why);
+    if (files_has(f, "pytorch_model.bin"))
+        return read_file(w, "pytorch_model.bin", torch_read, why);
     if (files_has(f, "pytorch_model.bin.index.json")) {
         return read_index(w, "pytorch_model.bin.index.json", torch_read, why);
     }
-    return err_set(why, ERR_MODEL_UNUSABLE,
-                   "%s: no weights: neither model.safetensors nor pytorch_model.bin (or an index of "
-                   "either), nor one GGUF file to choose",
-                   files_label(f));
+    return err_set(
+        why, ERR_MODEL_UNUSABLE,
+        "%s: no weights: neither model.safetensors nor pytorch_model.bin (or an index of "
+        "either), nor one GGUF file to choose",
+        files_label(f));
 }
 
 /* Those that are read come first, in their order; so that weights_at is an index. */
@@ -248,7 +256,8 @@ enum err weights_open(struct weights **out, struct files *f, struct err_note *wh
     arena_init(&w->names, 0);
     enum err e = read_set(w, why);
     if (e == ERR_NOT_FOUND) { /* went away between looking and opening */
-        e = err_set(why, ERR_MODEL_UNUSABLE, "%s: a file of its weights is missing", files_label(f));
+        e = err_set(why, ERR_MODEL_UNUSABLE, "%s: a file of its weights is missing",
+                    files_label(f));
     }
     if (!e) e = put_unread_last(w);
     if (!e && w->read_count == 0) {
@@ -272,7 +281,7 @@ void weights_close(struct weights *w)
     free(w);
 }
 
-/* ---- looking ------------------------------------------------------------------------------------ */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 const struct tensor *weights_find(const struct weights *w, const char *name)
 {

@@ -1,5 +1,6 @@
 /* Tensors by name, whatever the container: safetensors (single, sharded), GGUF, pytorch_model.bin.
- * Data stay where they are mapped; every offset, size and shape has been checked against the file. */
+ * Data stay where they are mapped; every offset, size and shape has been checked against the file.
+ */
 #ifndef SEMA_ENGINE_FORMAT_WEIGHTS_H
 #define SEMA_ENGINE_FORMAT_WEIGHTS_H
 
@@ -63,7 +64,8 @@ const struct tensor *weights_at(const struct weights *w, size_t i);
 struct gguf;
 const struct gguf *weights_gguf(const struct weights *w); /* its metadata, or NULL: format/gguf.h */
 
-/* Widens `count` numbers, starting at a block border, to float32; exact for every type's definition. */
+/* Widens `count` numbers, starting at a block border, to float32; exact for every type's
+ * definition. */
 void weights_widen(enum weight_type type, const uint8_t *from, float *to, size_t count);
 
 #endif

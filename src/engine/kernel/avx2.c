@@ -1,5 +1,6 @@
-/* AVX2 with FMA and F16C.  Eight numbers at a time, one accumulator for each (row, output) of a tile, as
- * named variables (see avx512.c).  Ends shorter than a vector go through a zeroed buffer. */
+/* AVX2 with FMA and F16C.  Eight numbers at a time, one accumulator for each (row, output) of a
+ * tile, as named variables (see avx512.c).  Ends shorter than a vector go through a zeroed buffer.
+ */
 #include <immintrin.h>
 
 #include "engine/kernel/simple.h"
@@ -102,13 +103,14 @@ INLINE float tile_1x1(const float *x, const uint8_t *w, enum kernel_type type, s
     return total(acc);
 }
 
-INLINE void rows_of(float *const *out, size_t at, const float *x, size_t xs, size_t nx, const uint8_t *w,
-                    size_t ws, enum kernel_type type, size_t nw, size_t k)
+INLINE void rows_of(float *const *out, size_t at, const float *x, size_t xs, size_t nx,
+                    const uint8_t *w, size_t ws, enum kernel_type type, size_t nw, size_t k)
 {
     size_t a = 0;
     for (; a + 4 <= nx; a += 4) {
         size_t b = 0;
-        for (; b + 2 <= nw; b += 2) tile_4x2(out + a, at + b, x + a * xs, xs, w + b * ws, ws, type, k);
+        for (; b + 2 <= nw; b += 2)
+            tile_4x2(out + a, at + b, x + a * xs, xs, w + b * ws, ws, type, k);
         for (size_t c = a; b < nw && c < a + 4; c++) {
             out[c][at + b] = tile_1x1(x + c * xs, w + b * ws, type, k);
         }
@@ -130,14 +132,9 @@ static void rows(float *const *out, size_t at, const float *x, size_t x_stride, 
                  const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw, size_t k)
 {
     switch (type) {
-    case KERNEL_F32:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k);
-        break;
-    case KERNEL_F16:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k);
-        break;
-    default:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
+    case KERNEL_F32: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k); break;
+    case KERNEL_F16: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k); break;
+    default: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
     }
 }
 
@@ -168,8 +165,8 @@ INLINE void strip_4x16(float *const *out, size_t at, const float *x, size_t xs, 
 }
 
 /* 1 row of x by 64 columns. */
-INLINE void strip_1x64(float *to, const float *x, const uint8_t *w, size_t ws, enum kernel_type type,
-                       size_t k)
+INLINE void strip_1x64(float *to, const float *x, const uint8_t *w, size_t ws,
+                       enum kernel_type type, size_t k)
 {
     __m256 a0 = _mm256_loadu_ps(to), a1 = _mm256_loadu_ps(to + 8);
     __m256 a2 = _mm256_loadu_ps(to + 16), a3 = _mm256_loadu_ps(to + 24);
@@ -233,17 +230,14 @@ static void columns(float *const *out, size_t at, const float *x, size_t x_strid
                     const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw, size_t k)
 {
     switch (type) {
-    case KERNEL_F32:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k);
-        break;
-    case KERNEL_F16:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k);
-        break;
-    default:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
+    case KERNEL_F32: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k); break;
+    case KERNEL_F16: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k); break;
+    default: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
     }
 }
 
 extern const struct kernels kernels_avx2;
-const struct kernels kernels_avx2 = {
-    .name = "avx2", .rows = rows, .columns = columns, SIMPLE_KERNELS};
+const struct kernels kernels_avx2 = {.name = "avx2",
+                                     .rows = rows,
+                                     .columns = columns,
+                                     SIMPLE_KERNELS};

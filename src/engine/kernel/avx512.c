@@ -1,7 +1,8 @@
-/* AVX-512 (F, BW, VL).  Sixteen numbers at a time, one accumulator for each (row, output) of a tile: the
- * order of a sum is that of the definition, with fused multiply-add.
+/* AVX-512 (F, BW, VL).  Sixteen numbers at a time, one accumulator for each (row, output) of a
+ * tile: the order of a sum is that of the definition, with fused multiply-add.
  *
- * Accumulators are named variables: in arrays gcc 12 keeps them on the stack, at a third of the speed. */
+ * Accumulators are named variables: in arrays gcc 12 keeps them on the stack, at a third of the
+ * speed. */
 #include <immintrin.h>
 
 #include "engine/kernel/simple.h"
@@ -107,13 +108,14 @@ INLINE float tile_1x1(const float *x, const uint8_t *w, enum kernel_type type, s
     return total(acc);
 }
 
-INLINE void rows_of(float *const *out, size_t at, const float *x, size_t xs, size_t nx, const uint8_t *w,
-                    size_t ws, enum kernel_type type, size_t nw, size_t k)
+INLINE void rows_of(float *const *out, size_t at, const float *x, size_t xs, size_t nx,
+                    const uint8_t *w, size_t ws, enum kernel_type type, size_t nw, size_t k)
 {
     size_t a = 0;
     for (; a + 4 <= nx; a += 4) {
         size_t b = 0;
-        for (; b + 4 <= nw; b += 4) tile_4x4(out + a, at + b, x + a * xs, xs, w + b * ws, ws, type, k);
+        for (; b + 4 <= nw; b += 4)
+            tile_4x4(out + a, at + b, x + a * xs, xs, w + b * ws, ws, type, k);
         for (; b < nw; b++) {
             for (size_t c = a; c < a + 4; c++) {
                 out[c][at + b] = tile_1x1(x + c * xs, w + b * ws, type, k);
@@ -137,14 +139,9 @@ static void rows(float *const *out, size_t at, const float *x, size_t x_stride, 
                  const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw, size_t k)
 {
     switch (type) {
-    case KERNEL_F32:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k);
-        break;
-    case KERNEL_F16:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k);
-        break;
-    default:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
+    case KERNEL_F32: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k); break;
+    case KERNEL_F16: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k); break;
+    default: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
     }
 }
 
@@ -184,8 +181,8 @@ INLINE void strip_4x64(float *const *out, size_t at, const float *x, size_t xs, 
 }
 
 /* 1 row of x by 128 columns: half a kilobyte of each stored row at a time. */
-INLINE void strip_1x128(float *to, const float *x, const uint8_t *w, size_t ws, enum kernel_type type,
-                        size_t k)
+INLINE void strip_1x128(float *to, const float *x, const uint8_t *w, size_t ws,
+                        enum kernel_type type, size_t k)
 {
     __m512 a0 = _mm512_loadu_ps(to), a1 = _mm512_loadu_ps(to + 16);
     __m512 a2 = _mm512_loadu_ps(to + 32), a3 = _mm512_loadu_ps(to + 48);
@@ -205,8 +202,8 @@ INLINE void strip_1x128(float *to, const float *x, const uint8_t *w, size_t ws, 
 }
 
 /* 1 row of x by up to 16 columns. */
-INLINE void strip_1x16(float *to, const float *x, const uint8_t *w, size_t ws, enum kernel_type type,
-                       size_t n, size_t k)
+INLINE void strip_1x16(float *to, const float *x, const uint8_t *w, size_t ws,
+                       enum kernel_type type, size_t n, size_t k)
 {
     __mmask16 mask = n < 16 ? (__mmask16)((1u << n) - 1) : 0xffff;
     __m512 acc = _mm512_maskz_loadu_ps(mask, to);
@@ -246,17 +243,14 @@ static void columns(float *const *out, size_t at, const float *x, size_t x_strid
                     const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw, size_t k)
 {
     switch (type) {
-    case KERNEL_F32:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k);
-        break;
-    case KERNEL_F16:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k);
-        break;
-    default:
-        columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
+    case KERNEL_F32: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k); break;
+    case KERNEL_F16: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k); break;
+    default: columns_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
     }
 }
 
 extern const struct kernels kernels_avx512;
-const struct kernels kernels_avx512 = {
-    .name = "avx512", .rows = rows, .columns = columns, SIMPLE_KERNELS};
+const struct kernels kernels_avx512 = {.name = "avx512",
+                                       .rows = rows,
+                                       .columns = columns,
+                                       SIMPLE_KERNELS};

@@ -19,8 +19,7 @@ size_t kernels_here(const struct kernels *out[KERNEL_LEVELS_MAX])
     size_t n = 0;
 #ifdef __x86_64__
     __builtin_cpu_init(); /* the builtins look at XCR0 too: the system saves these registers */
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                has_f16c();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl")) {
         out[n++] = &kernels_avx512;

@@ -1,11 +1,12 @@
-/* What is made of the kernels of a level, the same for all of them: matrices in pieces, attention. */
+/* What is made of the kernels of a level, the same for all of them: matrices in pieces, attention.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "engine/kernel/kernel.h"
 
-/* Rows of a block format that are widened at a time: enough for every tile, few enough for the second
- * cache (16 rows of 4096 numbers are 256 KiB). */
+/* Rows of a block format that are widened at a time: enough for every tile, few enough for the
+ * second cache (16 rows of 4096 numbers are 256 KiB). */
 enum { WIDE_ROWS = 16 };
 
 size_t kernel_multiply_scratch(const struct kernel_matrix *m)
@@ -14,18 +15,19 @@ size_t kernel_multiply_scratch(const struct kernel_matrix *m)
 }
 
 void kernel_multiply(const struct kernels *k, float *const *out, const float *x, size_t x_stride,
-                     size_t nx, const struct kernel_matrix *m, size_t from, size_t to, float *scratch)
+                     size_t nx, const struct kernel_matrix *m, size_t from, size_t to,
+                     float *scratch)
 {
     if (m->by_columns) {
         size_t number_bytes = m->type == KERNEL_F32 ? 4 : 2;
         for (size_t a = 0; a < nx; a++) memset(out[a] + from, 0, (to - from) * sizeof(float));
-        k->columns(out, from, x, x_stride, nx, m->data + from * number_bytes, m->stride_bytes, m->type,
-                   to - from, m->ins);
+        k->columns(out, from, x, x_stride, nx, m->data + from * number_bytes, m->stride_bytes,
+                   m->type, to - from, m->ins);
         return;
     }
     if (m->widen == NULL) {
-        k->rows(out, from, x, x_stride, nx, m->data + from * m->stride_bytes, m->stride_bytes, m->type,
-                to - from, m->ins);
+        k->rows(out, from, x, x_stride, nx, m->data + from * m->stride_bytes, m->stride_bytes,
+                m->type, to - from, m->ins);
         return;
     }
     for (size_t o = from; o < to; o += WIDE_ROWS) {
@@ -33,8 +35,8 @@ void kernel_multiply(const struct kernels *k, float *const *out, const float *x,
         for (size_t b = 0; b < n; b++) {
             m->widen(m->format, m->data + (o + b) * m->stride_bytes, scratch + b * m->ins, m->ins);
         }
-        k->rows(out, o, x, x_stride, nx, (const uint8_t *)scratch, m->ins * sizeof(float), KERNEL_F32, n,
-                m->ins);
+        k->rows(out, o, x, x_stride, nx, (const uint8_t *)scratch, m->ins * sizeof(float),
+                KERNEL_F32, n, m->ins);
     }
 }
 
@@ -57,8 +59,8 @@ size_t kernel_attention_scratch(const struct kernel_attention *a, size_t positio
     return pointers + lines * (score_stride(a, position, rows) + a->head_dim);
 }
 
-void kernel_attend(const struct kernels *k, const struct kernel_attention *a, float *out, const float *q,
-                   size_t stride, size_t position, size_t rows, float *scratch)
+void kernel_attend(const struct kernels *k, const struct kernel_attention *a, float *out,
+                   const float *q, size_t stride, size_t position, size_t rows, float *scratch)
 {
     size_t hd = a->head_dim, lines = rows * a->group;
     size_t low = first_seen(a, position), high = position + rows;
@@ -80,8 +82,8 @@ void kernel_attend(const struct kernels *k, const struct kernel_attention *a, fl
         k->rows(score, at - low, queries, hd, lines, (const uint8_t *)keys, hd * sizeof(float),
                 KERNEL_F32, next - at, hd);
     }
-    /* A row's softmax covers what it sees; the rest of its line becomes 0, and adding 0 * v changes no
-     * bit, so the other rows of the piece leave no trace in it. */
+    /* A row's softmax covers what it sees; the rest of its line becomes 0, and adding 0 * v changes
+     * no bit, so the other rows of the piece leave no trace in it. */
     for (size_t r = 0; r < rows; r++) {
         size_t from = first_seen(a, position + r) - low, end = position + r + 1 - low;
         for (size_t g = 0; g < a->group; g++) {

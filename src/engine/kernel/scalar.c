@@ -25,12 +25,8 @@ static inline float load_one(const uint8_t *w, enum kernel_type type, size_t i)
     uint16_t half;
     float f;
     switch (type) {
-    case KERNEL_F32:
-        memcpy(&f, w + i * 4, sizeof f);
-        return f;
-    case KERNEL_F16:
-        memcpy(&half, w + i * 2, sizeof half);
-        return widen_f16(half);
+    case KERNEL_F32: memcpy(&f, w + i * 4, sizeof f); return f;
+    case KERNEL_F16: memcpy(&half, w + i * 2, sizeof half); return widen_f16(half);
     default:
         memcpy(&half, w + i * 2, sizeof half);
         bits = (uint32_t)half << 16;
@@ -39,7 +35,8 @@ static inline float load_one(const uint8_t *w, enum kernel_type type, size_t i)
     }
 }
 
-static inline void load_lanes(float *to, const uint8_t *w, enum kernel_type type, size_t i, size_t n)
+static inline void load_lanes(float *to, const uint8_t *w, enum kernel_type type, size_t i,
+                              size_t n)
 {
     for (size_t j = 0; j < n; j++) to[j] = load_one(w, type, i + j);
 }
@@ -57,7 +54,8 @@ static inline float dot(const float *x, const uint8_t *w, enum kernel_type type,
 }
 
 static inline void rows_of(float *const *out, size_t at, const float *x, size_t x_stride, size_t nx,
-                           const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw, size_t k)
+                           const uint8_t *w, size_t w_stride, enum kernel_type type, size_t nw,
+                           size_t k)
 {
     for (size_t b = 0; b < nw; b++) {
         for (size_t a = 0; a < nx; a++) {
@@ -71,14 +69,9 @@ static void rows(float *const *out, size_t at, const float *x, size_t x_stride, 
 {
     /* One copy of the loops for each type. */
     switch (type) {
-    case KERNEL_F32:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k);
-        break;
-    case KERNEL_F16:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k);
-        break;
-    default:
-        rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
+    case KERNEL_F32: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F32, nw, k); break;
+    case KERNEL_F16: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_F16, nw, k); break;
+    default: rows_of(out, at, x, x_stride, nx, w, w_stride, KERNEL_BF16, nw, k);
     }
 }
 
@@ -101,5 +94,7 @@ static void columns(float *const *out, size_t at, const float *x, size_t x_strid
     }
 }
 
-const struct kernels kernels_scalar = {
-    .name = "scalar", .rows = rows, .columns = columns, SIMPLE_KERNELS};
+const struct kernels kernels_scalar = {.name = "scalar",
+                                       .rows = rows,
+                                       .columns = columns,
+                                       SIMPLE_KERNELS};

@@ -1,6 +1,9 @@
-/* The kernels without a matrix, written so that compilers vectorise them; every level's file includes this
- * and is built for its own instructions.  Sums run in LANES parts, added up at the end: the order is
- * fixed by the source, so that it is the same wherever fused multiply-add is. */
+/* The kernels without a matrix, written so that compilers vectorise them; every level's file
+ * includes this and is built for its own instructions.  Sums run in LANES parts, added up at the
+ * end: the order is fixed by the source, so that it is the same wherever fused multiply-add is. */
+#ifndef SEMA_ENGINE_KERNEL_SIMPLE_H
+#define SEMA_ENGINE_KERNEL_SIMPLE_H
+
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +21,8 @@ static inline float near_exp(float x)
     uint32_t bits;
     memcpy(&bits, &n, sizeof bits);
     n -= 12582912.0f;
-    float r = x - n * 0.693359375f; /* ln 2 in two parts; the first has 9 bits, so n times it is exact */
+    float r =
+        x - n * 0.693359375f; /* ln 2 in two parts; the first has 9 bits, so n times it is exact */
     r += n * 2.12194440e-4f;
     float p = 1.0f / 5040;
     p = p * r + 1.0f / 720;
@@ -85,7 +89,8 @@ static void rms_norm(float *out, const float *x, const float *w, size_t n, float
     for (size_t i = 0; i < n; i++) out[i] = x[i] * by * w[i];
 }
 
-static void layer_norm(float *out, const float *x, const float *w, const float *b, size_t n, float eps)
+static void layer_norm(float *out, const float *x, const float *w, const float *b, size_t n,
+                       float eps)
 {
     float mean = sum(x, n) / (float)n;
     float by = 1.0f / sqrtf(sum_squares(x, n, mean) / (float)n + eps);
@@ -130,7 +135,8 @@ static void softmax(float *x, size_t n, float by, float cap)
     for (int j = 0; j < LANES; j++) top[j] = -INFINITY;
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        for (int j = 0; j < LANES; j++) top[j] = x[i + (size_t)j] > top[j] ? x[i + (size_t)j] : top[j];
+        for (int j = 0; j < LANES; j++)
+            top[j] = x[i + (size_t)j] > top[j] ? x[i + (size_t)j] : top[j];
     }
     for (; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];
     for (int j = 1; j < LANES; j++) top[0] = top[j] > top[0] ? top[j] : top[0];
@@ -139,7 +145,8 @@ static void softmax(float *x, size_t n, float by, float cap)
     scale(x, 1.0f / sum(x, n), n);
 }
 
-static void rope_halves(float *x, const float *restrict cosines, const float *restrict sines, size_t half)
+static void rope_halves(float *x, const float *restrict cosines, const float *restrict sines,
+                        size_t half)
 {
     float *restrict a = x, *restrict b = x + half;
     for (size_t i = 0; i < half; i++) {
@@ -162,3 +169,5 @@ static void rope_neighbours(float *x, const float *cosines, const float *sines, 
     .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .scale = scale,                    \
     .silu_times = silu_times, .gelu_times = gelu_times, .gelu = gelu, .softcap = softcap,          \
     .softmax = softmax, .rope_halves = rope_halves, .rope_neighbours = rope_neighbours
+
+#endif

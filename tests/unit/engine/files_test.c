@@ -139,7 +139,8 @@ static void test_which_gguf(void **state)
 static void test_gguf_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "config.json"};
+    static const char *const names[] = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf",
+                                        "config.json"};
     struct folder dir;
     struct files *f = NULL;
     char path[256];

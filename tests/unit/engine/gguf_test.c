@@ -8,7 +8,7 @@
 #include "engine/format/weights.h"
 #include "model_maker.h"
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void put_str(struct buf *b, const char *s)
 {
@@ -32,8 +32,8 @@ static void put_key(struct buf *b, const char *name, enum gguf_type type, uint64
     put_int(b, value, bytes);
 }
 
-static void put_info(struct buf *b, const char *name, int dims, const uint64_t *shape, uint32_t type,
-                     uint64_t offset)
+static void put_info(struct buf *b, const char *name, int dims, const uint64_t *shape,
+                     uint32_t type, uint64_t offset)
 {
     put_str(b, name);
     put_int(b, (uint64_t)dims, 4);
@@ -48,7 +48,7 @@ static void put_data(struct buf *b, size_t alignment, size_t bytes)
     for (size_t i = 0; i < bytes; i++) buf_add_char(b, 1);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static enum err open_bytes(str bytes, struct err_note *why)
 {
@@ -259,7 +259,7 @@ static void test_every_cut(void **state)
     buf_fini(&b);
 }
 
-/* ---- getters ------------------------------------------------------------------------------------ */
+/* ---- getters --------------------------------------------------------------------------------- */
 
 static void test_getters(void **state)
 {
@@ -337,11 +337,12 @@ static void test_getters(void **state)
     check_true(gguf_next_int(&a, &n) && n == 1 && gguf_next_int(&a, &n) && n == -1);
     check_true(gguf_next_num(&a, &d) && d == 3 && !gguf_next_num(&a, &d));
     check_true(gguf_array(g, "floats", &a) && !gguf_next_int(&a, &n) && gguf_next_num(&a, &d));
-    check_true(!gguf_array(g, "nested", &a) && !gguf_array(g, "text", &a) && !gguf_array(g, "absent", &a));
+    check_true(!gguf_array(g, "nested", &a) && !gguf_array(g, "text", &a) &&
+               !gguf_array(g, "absent", &a));
     gguf_close(g);
 }
 
-/* ---- parts -------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static struct buf part(const char *tensor, int no, int count, int tensors)
 {
@@ -397,10 +398,14 @@ static void test_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zero_and_overflow), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_keys),              cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_heads),             cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_getters),           cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_zero_and_overflow),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_getters),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("engine/gguf", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Kernels: every level that this machine has says what plain arithmetic in double says, and a row's result
- * has the same bits whatever is computed beside it. */
+/* Kernels: every level that this machine has says what plain arithmetic in double says, and a row's
+ * result has the same bits whatever is computed beside it. */
 #include "check.h"
 
 #include <math.h>
@@ -115,7 +115,8 @@ static void test_rows(void **state)
                     check_product(a->row[r][1 + o], want, magnitude, levels[l]->name);
                 }
                 float *to = a->alone;
-                levels[l]->rows(&to, 0, a->x + r * K_MAX, K_MAX, 1, w, stride, q.type, q.nw - 1, q.k);
+                levels[l]->rows(&to, 0, a->x + r * K_MAX, K_MAX, 1, w, stride, q.type, q.nw - 1,
+                                q.k);
                 check_int(memcmp(a->alone, a->row[r] + 1, (q.nw - 1) * sizeof(float)), 0);
             }
         }
@@ -149,7 +150,8 @@ static void test_columns(void **state)
                     check_product(a->row[r][o], want, magnitude, levels[l]->name);
                 }
                 float *to = memcpy(a->alone, before + r * OUTS_MAX, q.nw * sizeof(float));
-                levels[l]->columns(&to, 0, a->x + r * K_MAX, K_MAX, 1, w, stride, q.type, q.nw, q.k);
+                levels[l]->columns(&to, 0, a->x + r * K_MAX, K_MAX, 1, w, stride, q.type, q.nw,
+                                   q.k);
                 check_int(memcmp(a->alone, a->row[r], q.nw * sizeof(float)), 0);
             }
         }
@@ -215,7 +217,8 @@ static void test_softmax(void **state)
     }
 }
 
-/* Scores that differ by more than float32 can tell, and very negative ones, give 0 and not nonsense. */
+/* Scores that differ by more than float32 can tell, and very negative ones, give 0 and not
+ * nonsense. */
 static void test_softmax_far(void **state)
 {
     (void)state;
@@ -245,7 +248,8 @@ static void test_norms(void **state)
         levels[l]->rms_norm(rms, x, w, N, 1e-3f);
         levels[l]->layer_norm(layer, x, w, b, N, 1e-3f);
         for (int i = 0; i < N; i++) {
-            check_close(rms[i], (double)x[i] / sqrt(squares + 1e-3) * (double)w[i], 1e-5, "rms_norm");
+            check_close(rms[i], (double)x[i] / sqrt(squares + 1e-3) * (double)w[i], 1e-5,
+                        "rms_norm");
             double want = ((double)x[i] - mean) / sqrt(spread + 1e-3) * (double)w[i] + (double)b[i];
             check_close(layer[i], want, 1e-5, "layer_norm");
         }
@@ -279,7 +283,8 @@ static void test_rope(void **state)
     }
 }
 
-/* Attention over pages against the textbook, with a window and a cap, rows in one piece and alone. */
+/* Attention over pages against the textbook, with a window and a cap, rows in one piece and alone.
+ */
 static void test_attention(void **state)
 {
     (void)state;
@@ -293,8 +298,13 @@ static void test_attention(void **state)
     fill(q, ROWS * STRIDE, 40);
     for (size_t l = 0; l < levels_count; l++) {
         for (size_t window = 0; window <= 40; window += 40) {
-            struct kernel_attention a = {.pages = page, .v_offset = HD * KERNEL_PAGE, .head_dim = HD,
-                                         .group = GROUP, .window = window, .scale = 1.7f, .cap = 3};
+            struct kernel_attention a = {.pages = page,
+                                         .v_offset = HD * KERNEL_PAGE,
+                                         .head_dim = HD,
+                                         .group = GROUP,
+                                         .window = window,
+                                         .scale = 1.7f,
+                                         .cap = 3};
             size_t first = LAST + 1 - ROWS;
             float *scratch = calloc(kernel_attention_scratch(&a, first, ROWS), sizeof *scratch);
             kernel_attend(levels[l], &a, out, q, STRIDE, first, ROWS, scratch);

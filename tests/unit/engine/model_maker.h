@@ -1,5 +1,5 @@
-/* Builds small model files in memory, for tests: safetensors of chosen tensors, GGUF headers, and a whole
- * Llama of two layers with numbers that are the same in every run. */
+/* Builds small model files in memory, for tests: safetensors of chosen tensors, GGUF headers, and a
+ * whole Llama of two layers with numbers that are the same in every run. */
 #ifndef SEMA_TESTS_MODEL_MAKER_H
 #define SEMA_TESTS_MODEL_MAKER_H
 
@@ -24,7 +24,7 @@ static inline void make_safetensors(struct buf *b, const char *header, size_t da
     for (size_t i = 0; i < data_bytes; i++) buf_add_char(b, 1);
 }
 
-/* ---- a whole model ------------------------------------------------------------------------------ */
+/* ---- a whole model --------------------------------------------------------------------------- */
 
 struct maker {
     struct buf header, data;
@@ -39,8 +39,8 @@ static inline void maker_tensor(struct maker *m, const char *name, int rows, int
         float x = (float)(m->seed >> 8) / (float)(1 << 23) - 1.0f;
         buf_add(&m->data, str_span(&x, sizeof x));
     }
-    buf_addf(&m->header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d", m->header.len > 1 ? "," : "", name,
-             rows);
+    buf_addf(&m->header, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d", m->header.len > 1 ? "," : "",
+             name, rows);
     if (columns) buf_addf(&m->header, ",%d", columns);
     buf_addf(&m->header, "],\"data_offsets\":[%zu,%zu]}", begin, m->data.len);
 }
@@ -59,10 +59,10 @@ static inline void make_llama(struct buf *out, const char *without)
         const char *name;
         int rows, columns;
     } parts[] = {
-        {"input_layernorm", MADE_WIDTH, 0},          {"self_attn.q_proj", 32, MADE_WIDTH},
-        {"self_attn.k_proj", 16, MADE_WIDTH},        {"self_attn.v_proj", 16, MADE_WIDTH},
-        {"self_attn.o_proj", MADE_WIDTH, 32},        {"post_attention_layernorm", MADE_WIDTH, 0},
-        {"mlp.gate_proj", MADE_FFN, MADE_WIDTH},     {"mlp.up_proj", MADE_FFN, MADE_WIDTH},
+        {"input_layernorm", MADE_WIDTH, 0},      {"self_attn.q_proj", 32, MADE_WIDTH},
+        {"self_attn.k_proj", 16, MADE_WIDTH},    {"self_attn.v_proj", 16, MADE_WIDTH},
+        {"self_attn.o_proj", MADE_WIDTH, 32},    {"post_attention_layernorm", MADE_WIDTH, 0},
+        {"mlp.gate_proj", MADE_FFN, MADE_WIDTH}, {"mlp.up_proj", MADE_FFN, MADE_WIDTH},
         {"mlp.down_proj", MADE_WIDTH, MADE_FFN},
     };
     struct maker m = {.seed = 1};
@@ -89,7 +89,7 @@ static inline void make_llama(struct buf *out, const char *without)
     buf_fini(&m.data);
 }
 
-/* ---- folders ------------------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 struct folder {
     char path[64];

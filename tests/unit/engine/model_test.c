@@ -1,5 +1,5 @@
-/* Models at work: what is computed together never changes what a sequence says; what a model's files say
- * wrong is told in one line. */
+/* Models at work: what is computed together never changes what a sequence says; what a model's
+ * files say wrong is told in one line. */
 #include "check.h"
 
 #include <math.h>
@@ -45,7 +45,8 @@ static struct opened open_good(int threads)
     return o;
 }
 
-/* Appends tokens first, first + 1, ... (modulo the vocabulary) and keeps the logits of all of them. */
+/* Appends tokens first, first + 1, ... (modulo the vocabulary) and keeps the logits of all of them.
+ */
 static void feed(struct opened *o, struct kv *kv, int first, size_t count, float *logits)
 {
     struct model_row rows[128];
@@ -180,7 +181,8 @@ static void test_refused_rows(void **state)
     rows[1].token = -1;
     check_int(model_forward(o.model, rows, 2, &o.why), ERR_INVALID);
     check_int(kv_len(kv), 0);
-    struct model_row many[] = {{kv, 0, NULL}, {kv, 1, NULL}, {kv, 2, NULL}, {kv, 3, NULL}, {kv, 4, NULL}};
+    struct model_row many[] = {
+        {kv, 0, NULL}, {kv, 1, NULL}, {kv, 2, NULL}, {kv, 3, NULL}, {kv, 4, NULL}};
     check_int(model_forward(o.model, many, 5, &o.why), ERR_LIMIT);
     check_int(kv_len(kv), 0);
     check_int(model_forward(o.model, many, 4, &o.why), ERR_NONE);
@@ -237,12 +239,13 @@ static void test_file_shrinks(void **state)
     folder_drop(&dir, names, 2);
 }
 
-/* ---- files that cannot be run ------------------------------------------------------------------- */
+/* ---- files that cannot be run ---------------------------------------------------------------- */
 
 static void check_refused(struct opened *o, const char *file, const char *reason)
 {
     check_int(o->e, ERR_MODEL_UNUSABLE);
-    bool told = strstr(o->why.text, file) && strstr(o->why.text, reason) && !strchr(o->why.text, '\n');
+    bool told =
+        strstr(o->why.text, file) && strstr(o->why.text, reason) && !strchr(o->why.text, '\n');
     if (!told) print_error("\"%s\" does not tell of %s: %s\n", o->why.text, file, reason);
     check_true(told);
     files_close(o->files);
@@ -252,8 +255,9 @@ static void test_unknown_architecture(void **state)
 {
     (void)state;
     struct opened o = open_made("{\"model_type\":\"mamba\\n2\"}", &weights, 1);
-    check_refused(&o, "config.json", "unknown architecture \"mamba?2\"; known: llama, mistral, qwen2, qwen3, "
-                                     "gemma, gemma2, gemma3_text, gemma3, gpt2, phi3, phi");
+    check_refused(&o, "config.json",
+                  "unknown architecture \"mamba?2\"; known: llama, mistral, qwen2, qwen3, "
+                  "gemma, gemma2, gemma3_text, gemma3, gpt2, phi3, phi");
     o = open_made("{}", &weights, 1);
     check_refused(&o, "config.json", "no architecture is named");
 }
@@ -286,12 +290,16 @@ static void test_bad_settings(void **state)
         {",\"rope_scaling\":{\"type\":\"magic\"}", "rotary scaling \"magic\" is not known"},
         {",\"rope_scaling\":{\"type\":\"linear\"}", "factor is missing"},
         {",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}", "factor is 0"},
-        {",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1]}", "does not hold 4 factors"},
-        {",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,0],\"long_factor\":[1,1,1,1]}",
+        {",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1]}",
+         "does not hold 4 factors"},
+        {",\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1,1,0],\"long_factor\":[1,1,"
+         "1,1]}",
          "not positive"},
-        {",\"layer_types\":[\"full_attention\",\"other\"]", "layer_types has \"other\" for layer 1"},
+        {",\"layer_types\":[\"full_attention\",\"other\"]",
+         "layer_types has \"other\" for layer 1"},
         {",\"layer_types\":[\"full_attention\"]", "layer_types has \"\" for layer 1"},
-        {",\"layer_types\":[\"full_attention\",\"sliding_attention\"]", "sliding_window is missing"},
+        {",\"layer_types\":[\"full_attention\",\"sliding_attention\"]",
+         "sliding_window is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1200];
@@ -360,12 +368,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* First: cmocka sets signal handlers of its own before each test, ours is set once. */
-        cmocka_unit_test(test_file_shrinks),
-        cmocka_unit_test(test_pieces_and_threads), cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_cut),                cmocka_unit_test(test_large_step),
-        cmocka_unit_test(test_refused_rows),       cmocka_unit_test(test_info),
-        cmocka_unit_test(test_unknown_architecture), cmocka_unit_test(test_bad_settings),
-        cmocka_unit_test(test_missing_tensors),    cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_file_shrinks),  cmocka_unit_test(test_pieces_and_threads),
+        cmocka_unit_test(test_batch),         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_large_step),    cmocka_unit_test(test_refused_rows),
+        cmocka_unit_test(test_info),          cmocka_unit_test(test_unknown_architecture),
+        cmocka_unit_test(test_bad_settings),  cmocka_unit_test(test_missing_tensors),
+        cmocka_unit_test(test_missing_files),
     };
     return cmocka_run_group_tests_name("engine/model", tests, begin, end);
 }

@@ -1,4 +1,5 @@
-/* Hostile and damaged safetensors files and indexes: one line naming file and reason, never more. */
+/* Hostile and damaged safetensors files and indexes: one line naming file and reason, never more.
+ */
 #include "check.h"
 
 #include <string.h>
@@ -70,7 +71,8 @@ static void test_hostile(void **state)
         {ONE("[4294967296,4294967296]", 0, 8), "has an impossible shape"},
         /* wraps to 2: 2^63 + 1 twice */
         {ONE("[9223372036854775809,2]", 0, 8), "has an impossible shape"},
-        {ONE("[4611686018427387906]", 0, 8), "shape does not fit its 8 bytes"}, /* times 4 wraps to 8 */
+        {ONE("[4611686018427387906]", 0, 8),
+         "shape does not fit its 8 bytes"}, /* times 4 wraps to 8 */
         {"{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
          "\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
          "tensor \"t\" is there twice"},
@@ -159,7 +161,7 @@ static void test_every_cut(void **state)
     buf_fini(&b);
 }
 
-/* ---- several files ------------------------------------------------------------------------------ */
+/* ---- several files --------------------------------------------------------------------------- */
 
 #define INDEX "model.safetensors.index.json"
 
@@ -171,13 +173,16 @@ static void test_shards(void **state)
         const char *file, *reason; /* NULL: opens */
     } cases[] = {
         {"{\"weight_map\":{\"t\":\"a.safetensors\",\"u\":\"b.safetensors\"}}", NULL, NULL},
-        {"{\"metadata\":{\"total_size\":1e30},\"weight_map\":{\"t\":\"a.safetensors\"}}", NULL, NULL},
+        {"{\"metadata\":{\"total_size\":1e30},\"weight_map\":{\"t\":\"a.safetensors\"}}", NULL,
+         NULL},
         {"{\"weight_map\":{\"t\":\"a.safetensors\",\"u\":\"c.safetensors\"}}", "made/c.safetensors",
          "missing, but model.safetensors.index.json names it"},
-        {"{\"weight_map\":{\"t\":\"b.safetensors\"}}", INDEX, "tensor \"t\" is not in b.safetensors"},
+        {"{\"weight_map\":{\"t\":\"b.safetensors\"}}", INDEX,
+         "tensor \"t\" is not in b.safetensors"},
         {"{\"weight_map\":{\"t\":\"a.safetensors\",\"v\":\"a.safetensors\"}}", INDEX,
          "tensor \"v\" is not in a.safetensors"},
-        {"{\"weight_map\":{\"t\":\"../a.safetensors\"}}", INDEX, "is not the name of a file beside it"},
+        {"{\"weight_map\":{\"t\":\"../a.safetensors\"}}", INDEX,
+         "is not the name of a file beside it"},
         {"{\"weight_map\":{\"t\":\"/etc/passwd\"}}", INDEX, "is not the name of a file beside it"},
         {"{\"weight_map\":{\"t\":\"..\"}}", INDEX, "is not the name of a file beside it"},
         {"{\"weight_map\":{\"t\":\"\"}}", INDEX, "is not the name of a file beside it"},
@@ -232,7 +237,8 @@ static void test_stray_single_file(void **state)
     (void)state;
     struct buf a, single;
     make_safetensors(&a, ONE("[4]", 0, 16), 16);
-    make_safetensors(&single, "{\"s\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4);
+    make_safetensors(&single, "{\"s\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}",
+                     4);
     struct files_blob blobs[] = {{INDEX, STR("{\"weight_map\":{\"t\":\"a.safetensors\"}}")},
                                  {"a.safetensors", buf_str(&a)},
                                  {"model.safetensors", buf_str(&single)},
@@ -251,9 +257,12 @@ static void test_stray_single_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile),    cmocka_unit_test(test_header_length),
-        cmocka_unit_test(test_allowed),    cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_shards),     cmocka_unit_test(test_tensor_in_two_shards),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_header_length),
+        cmocka_unit_test(test_allowed),
+        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_tensor_in_two_shards),
         cmocka_unit_test(test_stray_single_file),
     };
     return cmocka_run_group_tests_name("engine/safetensors", tests, NULL, NULL);

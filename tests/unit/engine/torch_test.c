@@ -6,7 +6,7 @@
 #include "engine/format/weights.h"
 #include "model_maker.h"
 
-/* ---- writing ------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* A text without NUL bytes, or with them by its length. */
 #define RAW(literal) str_span(literal, sizeof(literal) - 1)
@@ -19,8 +19,8 @@ static void put_word(struct buf *b, const char *word) /* BINUNICODE */
 }
 
 /* `name`: a float tensor of shape [rows, columns] in storage `key` of `numbers`. */
-static void put_tensor(struct buf *b, const char *name, const char *type, const char *key, int numbers,
-                       int offset, int rows, int columns, int row_stride)
+static void put_tensor(struct buf *b, const char *name, const char *type, const char *key,
+                       int numbers, int offset, int rows, int columns, int row_stride)
 {
     put_word(b, name);
     buf_add(b, RAW("ctorch._utils\n_rebuild_tensor_v2\n(("));
@@ -33,13 +33,15 @@ static void put_tensor(struct buf *b, const char *name, const char *type, const 
     buf_add_char(b, 'J'), put_int(b, (uint64_t)(int64_t)rows, 4);
     buf_add_char(b, 'J'), put_int(b, (uint64_t)(int64_t)columns, 4);
     buf_add(b, RAW("\x86J")), put_int(b, (uint64_t)(int64_t)row_stride, 4);
-    buf_add(b, RAW("K\1\x86\x89" "ccollections\nOrderedDict\n)RtR"));
+    buf_add(b, RAW("K\1\x86\x89"
+                   "ccollections\nOrderedDict\n)RtR"));
 }
 
 static void dict_begin(struct buf *b)
 {
     buf_init(b, 1 << 20);
-    buf_add(b, RAW("\x80\2" "ccollections\nOrderedDict\n)Rq\0("));
+    buf_add(b, RAW("\x80\2"
+                   "ccollections\nOrderedDict\n)Rq\0("));
 }
 
 static void dict_end(struct buf *b)
@@ -92,7 +94,7 @@ static void put_good_zip(struct buf *b, str dict)
     put_zip(b, entries, 3, 0);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum err open_bytes(str bytes, struct err_note *why, void (*look)(const struct weights *w))
 {
@@ -114,8 +116,8 @@ static void check_refused(str bytes, const char *reason)
 {
     struct err_note why = {""};
     check_int(open_bytes(bytes, &why, NULL), ERR_MODEL_UNUSABLE);
-    bool told = strstr(why.text, "made") == why.text && strstr(why.text, reason) &&
-                !strchr(why.text, '\n');
+    bool told =
+        strstr(why.text, "made") == why.text && strstr(why.text, reason) && !strchr(why.text, '\n');
     if (!told) print_error("\"%s\" does not tell of: %s\n", why.text, reason);
     check_true(told);
 }
@@ -159,7 +161,8 @@ static void test_zip(void **state)
     buf_fini(&zip);
 }
 
-static void put_stream(struct buf *b, const char *order_word, str dict, const char *key, uint64_t count)
+static void put_stream(struct buf *b, const char *order_word, str dict, const char *key,
+                       uint64_t count)
 {
     buf_init(b, 1 << 20);
     buf_add(b, RAW("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03."));
@@ -253,11 +256,21 @@ static void test_hostile_pickles(void **state)
         str pickle;
         const char *reason;
     } cases[] = {
-        {{"\x80\2cposix\nsystem\nX\2\0\0\0ls\x85R.", 27}, "asks for posix.system, which is never run"},
-        {{"\x80\2" "cbuiltins\neval\n.", 17}, "asks for builtins.eval"},
+        {{"\x80\2cposix\nsystem\nX\2\0\0\0ls\x85R.", 27},
+         "asks for posix.system, which is never run"},
+        {{"\x80\2"
+          "cbuiltins\neval\n.",
+          17},
+         "asks for builtins.eval"},
         {{"\x80\4\x8c\2os\x8c\6system\x93.", 15}, "asks for os.system"},
-        {{"\x80\2" "ctorch\nFloatStorage\n)R.", 25}, "calls FloatStorage in a way that is never run"},
-        {{"\x80\2" "ccollections\nOrderedDict\nK\1\x85R.", 31}, "calls OrderedDict in a way"},
+        {{"\x80\2"
+          "ctorch\nFloatStorage\n)R.",
+          25},
+         "calls FloatStorage in a way that is never run"},
+        {{"\x80\2"
+          "ccollections\nOrderedDict\nK\1\x85R.",
+          31},
+         "calls OrderedDict in a way"},
         {{"\x80\2K\1K\2R.", 8}, "calls something that is no function"},
         {{"\x80\2}.", 4}, "hold no tensor"},
         {{"\x80\2].", 4}, "does not hold a dictionary"},
@@ -273,8 +286,14 @@ static void test_hostile_pickles(void **state)
         {{"\x80\2}r\xff\xff\xff\x7f.", 9}, "at a place beyond reason"},
         {{"\x80\2X\xff\xff\xff\xff.", 8}, "is cut off"},
         {{"\x80\2\x8b\xff\xff\xff\xff.", 8}, "is cut off"},
-        {{"\x80\2\x8a\x09" "123456789.", 14}, "a number of 9 bytes"},
-        {{"\x80\2" "cno line end", 14}, "is cut off"},
+        {{"\x80\2\x8a\x09"
+          "123456789.",
+          14},
+         "a number of 9 bytes"},
+        {{"\x80\2"
+          "cno line end",
+          14},
+         "is cut off"},
         {{"\x80\2\xff.", 4}, "the instruction 0xff"},
         {{"", 0}, "is cut off"},
     };
