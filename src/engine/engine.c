@@ -144,6 +144,7 @@ enum err engine_open(struct engine **out, struct files *files, const struct engi
         int own = model_info(e->model)->ctx_tokens;
         e->ctx_tokens = conf->ctx_tokens > 0 && conf->ctx_tokens < own ? conf->ctx_tokens : own;
         read_generation_config(e);
+        e->tool_form = toolcall_form_of(chat_form_source(e->form), chat_form_takes_tools(e->form));
         e->fresh = queue_new(PREPARE_QUEUE_MAX);
         err = e->fresh ? open_sched(e, why) : ERR_MEMORY;
     }

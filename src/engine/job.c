@@ -66,6 +66,7 @@ void job_free(struct engine_job *job)
 {
     if (job == NULL) return;
     grammar_free(job->grammar);
+    toolcall_free(job->calls);
     ids_fini(&job->prompt);
     stops_fini(&job->stops);
     buf_fini(&job->piece);
@@ -122,6 +123,14 @@ static enum err history_cut(const struct history *h, size_t dropped, yyjson_doc 
     return e;
 }
 
+/* A call must come: the answer then begins inside it. */
+static bool forced(const struct engine_job *job)
+{
+    str choice = job->ask.tool_choice;
+    return job->ask.tools_json.len && choice.len && !str_eq(choice, STR("auto")) &&
+           !str_eq(choice, STR("none"));
+}
+
 static enum err render_and_encode(struct engine_job *job, yyjson_val *messages, yyjson_val *tools,
                                   yyjson_val *kwargs, struct err_note *why)
 {
@@ -140,6 +149,7 @@ static enum err render_and_encode(struct engine_job *job, yyjson_val *messages, 
     buf_init(&text, PROMPT_BYTES_MAX);
     enum err err = chat_form_render(e->form, &ask, &text, why);
     if (!err && job->ask.prefill.len) vocab_guard(e->vocab, job->ask.prefill, &text);
+    if (!err && forced(job)) buf_add(&text, toolcall_open(e->tool_form));
     if (!err && text.bad) err = ERR_MEMORY;
     job->prompt.len = 0;
     if (!err)
@@ -256,6 +266,43 @@ static struct sample_params choose_sampling(const struct engine_job *job)
     };
 }
 
+/* ---- what the asker is shown ---- */
+
+static void show(struct engine_job *job)
+{
+    if (job->shown.len && job->events.text) job->events.text(job->events.ctx, buf_str(&job->shown));
+    buf_clear(&job->shown);
+}
+
+static void on_plain_text(void *ctx, str text)
+{
+    struct engine_job *job = ctx;
+
+    if (!job->stopped) job->stopped = stops_add(&job->stops, text, &job->shown);
+    show(job);
+}
+
+static void on_call(void *ctx, int index, str name)
+{
+    struct engine_job *job = ctx;
+
+    if (job->stopped) return;
+    stops_end(&job->stops, &job->shown);
+    show(job);
+    if (job->events.tool_begin) job->events.tool_begin(job->events.ctx, index, name);
+}
+
+static void on_call_args(void *ctx, int index, str fragment)
+{
+    struct engine_job *job = ctx;
+    if (job->events.tool_args) job->events.tool_args(job->events.ctx, index, fragment);
+}
+
+static void on_call_end(void *ctx, int index)
+{
+    (void)ctx, (void)index; /* the next call, or the answer's end, says it */
+}
+
 /* ---- the form of the answer ---- */
 
 static str token_bytes(const void *ctx, int32_t id)
@@ -287,6 +334,37 @@ static enum err make_grammar(struct engine_job *job, struct err_note *why)
     return e == ERR_INVALID || e == ERR_LIMIT ? ERR_BAD_REQUEST : e;
 }
 
+static enum err make_forced_call(struct engine_job *job, yyjson_val *tools, struct err_note *why)
+{
+    struct engine *e = job->engine;
+    struct grammar_frame frame = toolcall_frame(e->tool_form);
+    str choice = job->ask.tool_choice;
+    str only = str_eq(choice, STR("required")) ? STR_NONE : choice;
+
+    enum err err = need_grammar_vocab(e);
+    if (!err) err = grammar_new_call(&job->grammar, e->grammar_vocab, tools, only, &frame, why);
+    return err == ERR_INVALID || err == ERR_LIMIT || err == ERR_NOT_FOUND ? ERR_BAD_REQUEST : err;
+}
+
+static enum err make_calls(struct engine_job *job, struct err_note *why)
+{
+    struct engine_ask *a = &job->ask;
+    yyjson_doc *doc = NULL;
+
+    if (a->tools_json.len == 0 || str_eq(a->tool_choice, STR("none"))) return ERR_NONE;
+    enum err e = json_read(&doc, a->tools_json, JSON_DEPTH_FILE, JSON_PLAIN, NULL);
+    yyjson_val *tools = e ? NULL : yyjson_doc_get_root(doc);
+    struct toolcall_events to = {.ctx = job,
+                                 .text = on_plain_text,
+                                 .begin = on_call,
+                                 .args = on_call_args,
+                                 .end = on_call_end};
+    if (!e) e = toolcall_new(&job->calls, job->engine->tool_form, tools, forced(job), to);
+    if (!e && forced(job)) e = make_forced_call(job, tools, why);
+    yyjson_doc_free(doc);
+    return e == ERR_INVALID ? ERR_BAD_REQUEST : e;
+}
+
 static bool allowed(void *ctx, const uint64_t **mask)
 {
     struct engine_job *job = ctx;
@@ -297,10 +375,28 @@ static bool allowed(void *ctx, const uint64_t **mask)
 
 /* ---- the answer ---- */
 
-static void show(struct engine_job *job)
+static void take_piece(struct engine_job *job)
 {
-    if (job->shown.len && job->events.text) job->events.text(job->events.ctx, buf_str(&job->shown));
-    buf_clear(&job->shown);
+    str piece = buf_str(&job->piece);
+
+    if (job->calls == NULL)
+        on_plain_text(job, piece);
+    else if (toolcall_feed(job->calls, piece))
+        job->piece.bad = true;
+}
+
+/* Control tokens that begin a call are left out of text: the parser of calls gets them as they are.
+ */
+static void add_token(struct engine_job *job, int32_t id)
+{
+    const struct vocab *v = job->engine->vocab;
+
+    vocab_stream_add(&job->stream, id, &job->piece);
+    if (job->calls == NULL || !vocab_is_special(v, id)) return;
+    size_t before = job->piece.len;
+    vocab_decode(v, &id, 1, false, &job->piece);
+    str marker = str_tail(buf_str(&job->piece), before);
+    if (!toolcall_is_marker(job->engine->tool_form, str_trim(marker))) job->piece.len = before;
 }
 
 static bool on_token(void *ctx, int32_t id)
@@ -309,10 +405,9 @@ static bool on_token(void *ctx, int32_t id)
 
     if (job->grammar) grammar_accept(job->grammar, id);
     buf_clear(&job->piece);
-    vocab_stream_add(&job->stream, id, &job->piece);
-    bool stopped = stops_add(&job->stops, buf_str(&job->piece), &job->shown);
-    show(job);
-    return !stopped;
+    add_token(job, id);
+    take_piece(job);
+    return !job->stopped && !job->piece.bad;
 }
 
 static void finish(struct engine_job *job, enum err e, enum engine_finish how,
@@ -335,15 +430,19 @@ static void on_done(void *ctx, enum err e, enum sched_end end, int reused, int a
         e = err_set(&unfinished, ERR_LOCAL_FAILED, "no token goes on with the wanted form");
         why = &unfinished;
     }
+    if (!e && job->piece.bad) e = ERR_MEMORY;
     if (!e) {
         buf_clear(&job->piece);
         vocab_stream_end(&job->stream, &job->piece);
-        bool stopped = stops_add(&job->stops, buf_str(&job->piece), &job->shown);
-        if (!stopped) stops_end(&job->stops, &job->shown);
+        take_piece(job);
+        if (job->calls && toolcall_end(job->calls)) e = ERR_MEMORY;
+        if (!job->stopped) stops_end(&job->stops, &job->shown);
         show(job);
     }
+    enum engine_finish how = end == SCHED_LENGTH ? ENGINE_LENGTH : ENGINE_STOP;
+    if (job->calls && toolcall_count(job->calls) > 0 && end == SCHED_STOP) how = ENGINE_TOOL_CALLS;
     struct engine_usage usage = {(int)job->prompt.len, reused, answered};
-    finish(job, e, end == SCHED_LENGTH ? ENGINE_LENGTH : ENGINE_STOP, usage, why);
+    finish(job, e, how, usage, why);
 }
 
 void job_prepare(struct engine_job *job)
@@ -353,6 +452,7 @@ void job_prepare(struct engine_job *job)
 
     enum err err = job->stop || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
     if (!err) err = make_grammar(job, &why);
+    if (!err) err = make_calls(job, &why);
     if (err) {
         finish(job, err, ENGINE_STOP, (struct engine_usage){(int)job->prompt.len, 0, 0}, &why);
         return;

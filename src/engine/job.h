@@ -10,14 +10,13 @@
 #include "base/buf.h"
 #include "engine/engine.h"
 #include "engine/sample/sample.h"
+#include "engine/sample/toolcall.h"
 #include "engine/sched/sched.h"
 #include "engine/vocab/vocab.h"
 
 enum { JSON_DEPTH_FILE = 512 };
 
 struct chat_form;
-struct grammar;
-struct grammar_vocab;
 struct model;
 struct queue;
 
@@ -31,7 +30,8 @@ struct engine {
     struct queue *fresh; /* jobs to be prepared */
     pthread_t preparer;
     int ctx_tokens;
-    struct engine_sampling own;          /* generation_config.json */
+    struct engine_sampling own; /* generation_config.json */
+    enum toolcall_form tool_form;
     struct grammar_vocab *grammar_vocab; /* made by the preparer when first needed */
     int32_t ends[32];
     size_t ends_count;
@@ -53,8 +53,10 @@ struct engine_job {
     /* The scheduler thread's: */
     struct vocab_stream stream;
     struct stops stops;
-    struct buf piece; /* characters of a token, before the stop strings */
-    struct buf shown; /* what they let through */
+    struct buf piece;       /* characters of a token, before the stop strings */
+    struct buf shown;       /* what they let through */
+    struct toolcall *calls; /* NULL: no tools, all is text */
+    bool stopped;           /* a stop string was met */
 };
 
 struct engine_job *job_new(struct engine *e, const struct engine_ask *ask,

@@ -21,6 +21,7 @@ struct waiter {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct buf text;
+    struct buf call_names, call_args; /* of tool calls, one after the other */
     int pieces, dones;
     enum err e;
     enum engine_finish finish;
@@ -37,6 +38,21 @@ static void on_text(void *ctx, str text)
     w->pieces++;
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->lock);
+}
+
+static void on_tool_begin(void *ctx, int index, str name)
+{
+    struct waiter *w = ctx;
+    (void)index;
+    buf_add(&w->call_names, name);
+    buf_add_char(&w->call_names, ';');
+}
+
+static void on_tool_args(void *ctx, int index, str fragment)
+{
+    struct waiter *w = ctx;
+    (void)index;
+    buf_add(&w->call_args, fragment);
 }
 
 static void on_done(void *ctx, enum err e, enum engine_finish finish, struct engine_usage usage,
@@ -59,11 +75,17 @@ static void waiter_init(struct waiter *w)
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     buf_init(&w->text, 1 << 20);
+    buf_init(&w->call_names, 1 << 16);
+    buf_init(&w->call_args, 1 << 16);
 }
 
 static enum err begin(struct waiter *w, const struct engine_ask *ask)
 {
-    struct engine_events events = {.ctx = w, .text = on_text, .done = on_done};
+    struct engine_events events = {.ctx = w,
+                                   .text = on_text,
+                                   .tool_begin = on_tool_begin,
+                                   .tool_args = on_tool_args,
+                                   .done = on_done};
     waiter_init(w);
     return engine_ask(&w->job, engine, ask, events, &w->why);
 }
@@ -85,6 +107,8 @@ static void waiter_end(struct waiter *w)
     check_int(w->dones, 1);
     engine_release(w->job);
     buf_fini(&w->text);
+    buf_fini(&w->call_names);
+    buf_fini(&w->call_args);
 }
 
 static struct engine_ask greedy(const char *messages)
@@ -317,6 +341,41 @@ static void test_schema(void **state)
     waiter_end(&w);
 }
 
+static void test_forced_call(void **state)
+{
+    (void)state;
+    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\","
+                                "\"description\":\"Weather\","
+                                "\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{"
+                                "\"enum\":[\"Oslo\",\"Nairobi\"]}},"
+                                "\"required\":[\"city\"]}}},"
+                                "{\"type\":\"function\",\"function\":{\"name\":\"get_time\","
+                                "\"parameters\":{\"type\":\"object\","
+                                "\"properties\":{}}}}]";
+    struct engine_ask ask = greedy(USER("What is the weather in Oslo?"));
+    struct waiter w;
+    yyjson_doc *doc;
+
+    ask.tools_json = str_of(tools);
+    ask.tool_choice = STR("get_weather");
+    check_int(begin(&w, &ask), ERR_NONE);
+    wait_until(&w, 0);
+    check_int(w.e, ERR_NONE);
+    check_int(w.finish, ENGINE_TOOL_CALLS);
+    check_int(w.text.len, 0);
+    check_str(buf_str(&w.call_names), STR("get_weather;"));
+    check_int(json_read(&doc, buf_str(&w.call_args), 8, JSON_PLAIN, NULL), ERR_NONE);
+    check_true(json_get_str(yyjson_doc_get_root(doc), "city").len > 0);
+    yyjson_doc_free(doc);
+    waiter_end(&w);
+
+    ask.tool_choice = STR("no_such_tool");
+    check_int(begin(&w, &ask), ERR_NONE);
+    wait_until(&w, 0);
+    check_int(w.e, ERR_BAD_REQUEST);
+    waiter_end(&w);
+}
+
 static void test_context(void **state)
 {
     (void)state;
@@ -420,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_length_and_stop),
         cmocka_unit_test(test_prefill_goes_on),
         cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_forced_call),
         cmocka_unit_test(test_context),
         cmocka_unit_test(test_queue_full),
     };
