@@ -125,6 +125,34 @@ def case_chat_model(model, expected):
     return list(check.failures(model))
 
 
+def case_chat_model_sentencepiece(name):
+    """tokenizer.model alone gives the prompts of a trained model the same ids."""
+    folder = os.path.join(DATA, "chat-models", name)
+    check = Check()
+    for row in lines(os.path.join(folder, "expected", "chat.jsonl")):
+        check.add({"text": row["prompt"]}, ids=row["prompt_ids"])
+    with tempfile.TemporaryDirectory() as to:
+        unpack(folder, ["tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"], to)
+        return list(check.failures(to))
+
+
+def case_qwen_older_files():
+    """vocab.json and merges.txt, as Qwen's repositories also have them, made from its tokenizer.json."""
+    folder = os.path.join(DATA, "tokenizers", "qwen2.5-instruct")
+    check = Check()
+    check_encode(check, lines(os.path.join(folder, "encode.jsonl")))
+    with tempfile.TemporaryDirectory() as to:
+        unpack(folder, ["tokenizer.json", "tokenizer_config.json"], to)
+        with open(os.path.join(to, "tokenizer.json"), encoding="utf-8") as file:
+            model = json.load(file)["model"]
+        os.remove(os.path.join(to, "tokenizer.json"))
+        with open(os.path.join(to, "vocab.json"), "w", encoding="utf-8") as file:
+            json.dump(model["vocab"], file)
+        with open(os.path.join(to, "merges.txt"), "w", encoding="utf-8") as file:
+            file.write("#version: 0.2\n" + "".join(merge + "\n" for merge in model["merges"]))
+        return list(check.failures(to))
+
+
 def case_gguf(model, rows):
     """Equal to the tokenizer.json that the file was made from, where llama.cpp differs (it skips NFC)."""
     check = Check()
@@ -158,6 +186,7 @@ def cases():
         if os.path.exists(os.path.join(base, name, "encode.jsonl")):
             yield name, lambda name=name: case_published(name)
     yield "tokenizer.model", lambda: case_published_sentencepiece("tinyllama-1.1b-chat-v1.0")
+    yield "vocab.json of qwen2.5-instruct", case_qwen_older_files
     for name in sorted(os.listdir(os.path.join(base, "synthetic"))):
         if name.endswith(".tokenizer.json"):
             yield "synthetic/" + name[:-15], lambda name=name: case_synthetic(name[:-15])
@@ -167,6 +196,8 @@ def cases():
     for name in sorted(os.listdir(base)):
         if os.path.isdir(os.path.join(base, name)):
             yield name, lambda name=name: case_chat_model(os.path.join(base, name), os.path.join(base, name, "expected", "chat.jsonl"))
+            if os.path.exists(os.path.join(base, name, "tokenizer.model")):
+                yield "tokenizer.model of " + name, lambda name=name: case_chat_model_sentencepiece(name)
     base = os.path.join(DATA, "gguf")
     for folder in (base, os.path.join(base, "vocab")):
         for name in sorted(os.listdir(folder)):

@@ -13,7 +13,7 @@
 #include "engine/vocab/vocab.h"
 
 enum {
-    BPE_PIECE_BYTES_MAX = 1 << 28, /* longer text is refused before it comes here */
+    BPE_PIECE_BYTES_MAX = 1 << 27, /* longer text is refused before it comes here */
     BPE_TOKEN_BYTES_MAX = 4096, /* of a token that merges make; published ones have 400 at most */
 };
 

@@ -4,7 +4,7 @@
 #include "engine/vocab/vocab_parts.h"
 
 enum {
-    ENCODE_BYTES_MAX = BPE_PIECE_BYTES_MAX / 4, /* of a text */
+    ENCODE_BYTES_MAX = 1 << 24,   /* of a text: more tokens than any context holds */
     ENCODE_GROWTH = 4,            /* normalized text at most, times the original ... */
     ENCODE_GROWTH_BASE = 1 << 20, /* ... plus this */
 };
@@ -99,7 +99,7 @@ enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, s
 
     struct encoding c = {.v = v, .markers = flags & VOCAB_GUARDED, .out = out, .why = why};
     size_t grown_max = text.len * ENCODE_GROWTH + ENCODE_GROWTH_BASE;
-    if (grown_max > BPE_PIECE_BYTES_MAX) grown_max = BPE_PIECE_BYTES_MAX;
+    if (grown_max > BPE_PIECE_BYTES_MAX / 2) grown_max = BPE_PIECE_BYTES_MAX / 2; /* bytes double */
     pattern_work_init(&c.pattern, text.len, stop);
     normal_work_init(&c.normal, grown_max, &c.pattern);
     c.split.pattern = &c.pattern;

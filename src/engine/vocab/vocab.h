@@ -30,16 +30,25 @@ enum vocab_flags {
     VOCAB_GUARDED = 2,     /* the text went through vocab_guard in parts: markers are honoured */
 };
 
-/* Appends.  Linear in the text but for a logarithm.  `stop` (may be NULL) is looked at every few
- * kilobytes: when it becomes true the call ends with ERR_CANCELLED. */
+/* Appends; a failure leaves `out` as it was.  Linear in the text but for a logarithm; memory up to
+ * 50 times the text while it runs.  Bad UTF-8 is read as U+FFFD.  `stop` (may be NULL) is looked at
+ * every few kilobytes: when it becomes true the call ends with ERR_CANCELLED.  ERR_LIMIT: over 16
+ * MiB, or the model's own patterns or normalizer make too much of this text. */
 enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, struct ids *out,
                       const volatile bool *stop, struct err_note *why);
 
-/* Copies a message's text, putting a private-use marker into each place where an added token would
- * be found, so that vocab_encode with VOCAB_GUARDED reads it as ordinary text: users cannot forge
- * control tokens.  Characters equal to the marker are dropped. */
+/* Copies a message's text (valid UTF-8), putting a private-use marker in front of everything that
+ * would be read as an added token, alone or together with what a template writes before or behind
+ * it; vocab_encode with VOCAB_GUARDED then reads it as ordinary text, so users cannot forge control
+ * tokens.  Characters equal to the marker are dropped.  Blanks and HTML elements that are added
+ * tokens without being special (Gemma) are left to be found: models read text with them.
+ *
+ * Most text comes out as it went in, but what templates compare with (a role, a type) should not be
+ * passed through: a model could have that very word as an added token. */
 void vocab_guard(const struct vocab *v, str text, struct buf *out);
 
+/* The whole text, as the reference decodes it; ids that name nothing are passed over.  ERR_MEMORY.
+ */
 enum err vocab_decode(const struct vocab *v, const int32_t *ids, size_t count, bool skip_special,
                       struct buf *out);
 
