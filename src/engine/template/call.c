@@ -207,7 +207,7 @@ static value call_range(struct render *r, const struct args *a)
         return render_fail(r, ERR_LIMIT, "range too big, the limit is %d", TEMPLATE_RANGE_MAX);
     struct value_range *range = render_take(r, sizeof *range);
     if (range == NULL) return value_none();
-    *range = (struct value_range){from, by, (size_t)count};
+    *range = (struct value_range){from, to, by, (size_t)count};
     return (value){.kind = VALUE_RANGE, .u.range = range};
 }
 

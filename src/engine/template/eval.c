@@ -70,7 +70,7 @@ value eval_get_item(struct render *r, value of, value key)
         int64_t count = value_length(r, of);
         if (at < 0) at += count;
         if (at >= 0 && at < count) {
-            if (of.kind == VALUE_RANGE) return value_int(of.u.range->start + at * of.u.range->step);
+            if (of.kind == VALUE_RANGE) return value_int(value_range_at(of.u.range, (uint64_t)at));
             if (of.kind == VALUE_STR)
                 return op_slice(r, of, value_int(at), value_int(at + 1), value_none());
             return of.u.list->at[at];

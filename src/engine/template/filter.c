@@ -134,7 +134,7 @@ static value filter_indent(struct render *r, value in, const struct args *a)
     else
         indent = op_binary(r, OP_MUL, value_str(STR(" ")), value_int(filter_int(r, arg[0], 4)));
     if (r->failed) return value_none();
-    value text = op_binary(r, OP_ADD, value_str(filter_str(r, in)), value_str(STR("\n")));
+    value text = op_binary(r, OP_ADD, in, value_str(STR("\n")));
     if (r->failed) return value_none();
     value lines = str_split_lines(r, value_text(text), false);
     render_buf(&b);
@@ -152,16 +152,20 @@ static value filter_center(struct render *r, value in, const struct args *a)
 
 static value filter_truncate(struct render *r, value in, const struct args *a)
 {
-    value arg[4], text = value_str(filter_str(r, in));
+    value arg[4];
 
     if (!args_bind(r, a, "truncate", "length killwords end leeway", arg)) return value_none();
     str end = arg[2].kind == VALUE_STR ? value_text(arg[2]) : STR("...");
     int64_t length = filter_int(r, arg[0], 255);
     int64_t leeway = arg[3].kind == VALUE_NONE ? 5 : filter_int(r, arg[3], 5);
-    if (r->failed || value_length(r, text) <= length + leeway) return text;
+    int64_t count = value_length(r, in);
+    if (count < 0)
+        return render_fail(r, ERR_UNSUPPORTED, "object of type '%s' has no len()", value_type(in));
+    if (r->failed || count <= length + leeway) return in;
     int64_t keep = length - value_length(r, value_str(end));
-    value head = op_slice(r, text, value_none(), value_int(keep < 0 ? 0 : keep), value_none());
+    value head = op_slice(r, in, value_none(), value_int(keep), value_none());
     if (r->failed) return value_none();
+    if (head.kind != VALUE_STR) return op_binary(r, OP_ADD, head, value_str(end));
     str kept = value_text(head);
     size_t blank = filter_flag(arg[1], false) ? STR_NPOS : str_rfind_char(kept, ' ');
     if (blank != STR_NPOS) kept = str_head(kept, blank);

@@ -84,8 +84,12 @@ static value sorted(struct render *r, const struct value_list *in, value path, b
     value v = value_list(r, VALUE_LIST, in->count);
 
     if (r->failed) return value_none();
-    for (size_t i = 0; i < in->count; i++)
-        at[i] = (struct keyed){sort_key(r, in->at[i], path, fold), in->at[i]};
+    for (size_t i = 0; i < in->count; i++) {
+        value key = sort_key(r, in->at[i], path, fold);
+        /* In a list: there equal ones, undefined too, need no order. */
+        if (is_path(path)) key = value_list_of(r, VALUE_LIST, &key, 1);
+        at[i] = (struct keyed){key, in->at[i]};
+    }
     merge_sort(r, at, at + in->count, in->count, falling);
     for (size_t i = 0; i < v.u.list->count; i++) v.u.list->at[i] = at[i].at;
     return v;
@@ -206,6 +210,7 @@ static value pick(struct render *r, value in, const struct args *a, bool by_attr
                                STR_ARG(value_text(a->at[at])));
         rest = args_after(a, at + 1);
     }
+    if (!value_true(in)) return value_list(r, VALUE_GENERATOR, 0);
     const struct value_list *all = value_elements(r, in);
     struct value_list *kept = value_list(r, VALUE_GENERATOR, all->count).u.list;
     size_t count = 0;

@@ -258,7 +258,9 @@ value format_percent(struct render *r, value format, value with)
         value text = percent_one(r, &s, v);
         if (!r->failed) buf_add(&b, value_text(text));
     }
-    if (!r->failed && !named && (all ? next < all->count : next == 0 && with.kind != VALUE_DICT))
+    bool mapping = with.kind == VALUE_DICT || with.kind == VALUE_LIST || with.kind == VALUE_RANGE ||
+                   with.kind == VALUE_UNDEFINED; /* whatever can be subscripted counts as one */
+    if (!r->failed && !named && !format.safe && (all ? next < all->count : next == 0 && !mapping))
         fail(r, "not all arguments converted during string formatting");
     value text = render_text(r, &b);
     text.safe = format.safe;

@@ -567,7 +567,7 @@ static const struct str_method {
     const char *args; /* NULL: the method looks at them itself */
 } str_methods[] = {
     {"upper", str_upper, ""}, {"lower", str_lower, ""}, {"title", str_title, ""},
-    {"capitalize", str_capitalize, ""}, {"swapcase", str_swapcase, ""}, {"casefold", str_lower, ""},
+    {"capitalize", str_capitalize, ""}, {"swapcase", str_swapcase, ""},
     {"strip", str_strip, "chars"}, {"lstrip", str_lstrip, "chars"}, {"rstrip", str_rstrip, "chars"},
     {"removeprefix", str_removeprefix, "prefix"}, {"removesuffix", str_removesuffix, "suffix"},
     {"split", str_split_, "sep maxsplit"}, {"rsplit", str_rsplit, "sep maxsplit"},

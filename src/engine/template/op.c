@@ -236,11 +236,10 @@ value op_slice(struct render *r, value of, value start, value stop, value step)
     if (slice_part(r, step, &by) && by == 0)
         return render_fail(r, ERR_UNSUPPORTED, "slice step cannot be zero");
     bool list = value_is_seq(of) || of.kind == VALUE_RANGE;
-    if (!list && of.kind != VALUE_STR) {
-        if (of.kind == VALUE_UNDEFINED)
-            return render_fail(r, ERR_UNSUPPORTED, "'%.*s' is undefined", STR_ARG(value_text(of)));
-        return (value){.kind = VALUE_UNDEFINED, .u.text = ""};
-    }
+    if (of.kind == VALUE_UNDEFINED)
+        return render_fail(r, ERR_UNSUPPORTED, "'%.*s' is undefined", STR_ARG(value_text(of)));
+    if (!list && of.kind != VALUE_STR)
+        return render_fail(r, ERR_UNSUPPORTED, "'%s' object cannot be sliced", value_type(of));
     const struct value_list *all = list ? value_elements(r, of) : NULL;
     int64_t count = list ? (int64_t)all->count : value_length(r, of);
     from = slice_part(r, start, &from) ? slice_bound(from, count, by < 0) : by < 0 ? count - 1 : 0;
@@ -252,6 +251,16 @@ value op_slice(struct render *r, value of, value start, value stop, value step)
     size_t n = (size_t)(span / stride + (span % stride != 0));
     if (!render_step(r, n)) return value_none();
 
+    if (of.kind == VALUE_RANGE) {
+        const struct value_range *whole = of.u.range;
+        struct value_range *part = render_take(r, sizeof *part);
+        if (part == NULL) return value_none();
+        *part = (struct value_range){.start = value_range_at(whole, (uint64_t)from),
+                                     .stop = value_range_at(whole, (uint64_t)to),
+                                     .step = (int64_t)((uint64_t)whole->step * (uint64_t)by),
+                                     .count = n};
+        return (value){.kind = VALUE_RANGE, .u.range = part};
+    }
     if (list) {
         value v = value_list(r, of.kind == VALUE_TUPLE ? VALUE_TUPLE : VALUE_LIST, n);
         for (size_t i = 0; i < v.u.list->count; i++)

@@ -106,8 +106,7 @@ static void repr_dict(struct render *r, struct buf *to, const struct dict *d)
 
 static void repr_range(struct buf *to, const struct value_range *range)
 {
-    buf_addf(to, "range(%lld, %lld", (long long)range->start,
-             (long long)(range->start + (int64_t)range->count * range->step));
+    buf_addf(to, "range(%lld, %lld", (long long)range->start, (long long)range->stop);
     if (range->step != 1) buf_addf(to, ", %lld", (long long)range->step);
     buf_add_char(to, ')');
 }

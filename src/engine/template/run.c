@@ -71,24 +71,25 @@ void run_for(struct render *r, struct scope *s, const struct node *n, const stru
 {
     if (n->c) over = sift(r, s, n, over);
     if (r->failed) return;
-    if (over->count == 0) {
-        struct scope inner = {.up = s};
-        if (n->otherwise) run(r, &inner, n->otherwise);
-        return;
-    }
     struct loop *loop = render_take(r, sizeof *loop);
     struct scope *inner =
         render_take(r, sizeof *inner); /* macros of the body may outlive the loop */
     if (loop == NULL || inner == NULL) return;
     *loop = (struct loop){.node = n, .around = s, .over = over, .level = level};
     inner->up = s;
+    bool completed = false; /* some round, not left by break or continue: as the reference counts */
     for (; loop->at < over->count && !r->failed; loop->at++) {
         inner->count = 0;
         scope_set(r, inner, r->t->loop, (value){.kind = VALUE_LOOP, .u.loop = loop});
         bind_target(r, inner, n->a, over->at[loop->at]);
         if (r->failed) return;
-        if (run(r, inner, n->body) == FLOW_BREAK) break;
+        enum flow flow = run(r, inner, n->body);
+        completed = completed || flow == FLOW_ON;
+        if (flow == FLOW_BREAK) break;
     }
+    if (completed || n->otherwise == NULL || r->failed) return;
+    struct scope other = {.up = s};
+    run(r, &other, n->otherwise);
 }
 
 /* ---- the rest ---- */

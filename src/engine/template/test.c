@@ -89,6 +89,7 @@ static bool test_sequence(struct render *r, value v, const struct args *a)
 static bool test_callable(struct render *r, value v, const struct args *a)
 {
     switch (v.kind) {
+    case VALUE_UNDEFINED: /* it can be called, and says then that it is undefined */
     case VALUE_LOOP:
     case VALUE_MACRO:
     case VALUE_METHOD:

@@ -129,6 +129,8 @@ static bool hash_value(struct render *r, value v, uint64_t *out)
     switch (v.kind) {
     case VALUE_STR: *out = hash_str(value_text(v)); return true;
     case VALUE_NONE: *out = 1; return true;
+    case VALUE_UNDEFINED: *out = 4; return true;
+    case VALUE_RANGE: *out = hash_mix(v.u.range->count, 5); return true;
     case VALUE_BOOL:
     case VALUE_INT:
     case VALUE_FLOAT: {
@@ -460,7 +462,7 @@ const struct value_list *value_elements(struct render *r, value v)
     case VALUE_RANGE:
         l = value_list(r, VALUE_LIST, v.u.range->count).u.list;
         for (size_t i = 0; i < l->count; i++)
-            l->at[i] = value_int(v.u.range->start + (int64_t)i * v.u.range->step);
+            l->at[i] = value_int(value_range_at(v.u.range, i));
         return l;
     default:
         render_fail(r, ERR_UNSUPPORTED, "'%s' object is not iterable", value_type(v));

@@ -49,9 +49,16 @@ struct value_list {
 };
 
 struct value_range {
-    int64_t start, step;
+    int64_t start, stop, step;
     size_t count;
 };
+
+/* The i-th number.  Reckoned modulo 2^64: between two elements that fit there may be a step that does
+ * not. */
+static inline int64_t value_range_at(const struct value_range *r, uint64_t i)
+{
+    return (int64_t)((uint64_t)r->start + i * (uint64_t)r->step);
+}
 
 typedef struct value {
     uint8_t kind;
