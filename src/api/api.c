@@ -178,7 +178,9 @@ static void on_answered(void *ctx, const struct request *r, int status, uint64_t
     struct api_loop *at = ctx;
     struct call *c = r->app;
 
-    if (total_us == 0) return; /* the head alone */
+    /* The head alone; of a WebSocket nothing more is told. */
+    if (total_us == 0 && status != 101) return;
+    if (total_us == 0) total_us = clock_mono_us() - r->started_us;
     metrics_request(at->api->metrics, c ? c->route : NULL, r->method, status, total_us);
     log_event(LEVEL_INFO, "http", "http_request", LOG_STR("method", r->method),
               LOG_STR("path", str_head(r->path, LOGGED_PATH_BYTES_MAX)), LOG_INT("status", status),

@@ -19,7 +19,8 @@ struct sse {
     struct reader *reader;
     struct stream *stream; /* NULL for one that came back */
     struct timer ping, delay;
-    bool blocked; /* the client reads too slowly: until on_drain */
+    int64_t last_id; /* of what went out; -1: nothing */
+    bool blocked;    /* the client reads too slowly: until on_drain */
 };
 
 static void sse_free(struct sse *s)
@@ -54,11 +55,6 @@ static void abandon(struct sse *s)
     response_abort(c->r);
 }
 
-static void on_end(struct call *c)
-{
-    abandon(c->own); /* its error event waits behind what the client has not read */
-}
-
 static void put(struct sse *s, str bytes)
 {
     s->blocked = response_write(s->call->r, bytes) > STREAM_UNSENT_BYTES_MAX;
@@ -73,6 +69,7 @@ static void render(void *ctx, struct buf *to, const struct replay_event *e)
 {
     struct sse *s = ctx;
 
+    s->last_id = e->id;
     render_id(to, replay_message_id(s->reader), e->id);
     buf_add(to, e->kind == REPLAY_ERROR ? STR("event: error\r\ndata: ")
                                         : STR("event: chunk\r\ndata: "));
@@ -82,17 +79,18 @@ static void render(void *ctx, struct buf *to, const struct replay_event *e)
         buf_add(to, STR("event: done\r\ndata: {\"message\":\"Stream completed\"}\r\n\r\n"));
 }
 
-static void pump(struct sse *s);
+static bool pump(struct sse *s);
 
 static void on_delay(struct timer *t)
 {
     pump(container_of(t, struct sse, delay));
 }
 
-static void pump(struct sse *s)
+/* What there is, as far as the client takes it.  False when that was the end: `s` is gone. */
+static bool pump(struct sse *s)
 {
     struct buf *out = &s->call->at->out;
-    uint64_t delay_ms = (uint64_t)s->call->api->conf->stream_delay_ms;
+    uint64_t delay_ms = s->call->at->ended ? 0 : (uint64_t)s->call->api->conf->stream_delay_ms;
     enum replay_took took = REPLAY_TOOK_SOME;
 
     while (took == REPLAY_TOOK_SOME && !s->blocked && !timer_is_set(&s->delay)) {
@@ -100,15 +98,40 @@ static void pump(struct sse *s)
         took = replay_take(s->reader, out, WRITE_BYTES, delay_ms ? 1 : SIZE_MAX, render);
         if (out->bad) {
             abandon(s);
-            return;
+            return false;
         }
         bool any = out->len > 0;
         if (any) put(s, buf_str(out));
-        if (took == REPLAY_TOOK_LAST)
+        if (took == REPLAY_TOOK_LAST) {
             finish(s);
-        else if (any && delay_ms)
-            timer_set(&s->delay, s->call->at->loop, delay_ms, on_delay);
+            return false;
+        }
+        if (any && delay_ms) timer_set(&s->delay, s->call->at->loop, delay_ms, on_delay);
     }
+    return true;
+}
+
+/* SHUTDOWN_TIMEOUT.  The answer may live on another loop, which has not come to its end yet. */
+static void on_end(struct call *c)
+{
+    struct sse *s = c->own;
+    struct failure f;
+    struct buf *event = &c->at->event, *out = &c->at->out;
+
+    timer_stop(&s->delay);
+    if (!s->blocked && !pump(s)) return;
+    if (s->blocked) {
+        abandon(s); /* its error event waits behind what the client has not read */
+        return;
+    }
+    errors_of_turn(&f, ERR_SHUTTING_DOWN, NULL);
+    buf_clear(event);
+    errors_event(event, f.event, f.code);
+    buf_clear(out);
+    render_id(out, replay_message_id(s->reader), s->last_id + 1);
+    buf_addf(out, "event: error\r\ndata: %.*s\r\n\r\n", STR_ARG(buf_str(event)));
+    put(s, buf_str(out));
+    finish(s);
 }
 
 static void on_ready(void *ctx)
@@ -177,9 +200,10 @@ static void refuse(struct call *c, enum err e, const struct err_note *why)
     response_end(c->r);
 }
 
-static void begin(struct sse *s, struct call *c)
+static void begin(struct sse *s, struct call *c, int64_t last_id)
 {
     s->call = c;
+    s->last_id = last_id;
     call_wait(c, s, on_gone, on_end);
     c->drain = on_drain;
     head(c);
@@ -224,7 +248,7 @@ void chat_stream_answer(struct call *c, const struct chat_request *ask)
     buf_clear(out);
     render_id(out, stream_message_id(s->stream), -1);
     buf_add(out, STR("\r\n"));
-    begin(s, c);
+    begin(s, c, -1);
     put(s, buf_str(out));
 }
 
@@ -266,7 +290,7 @@ static void resume(struct call *c, const struct chat_request *ask, str last)
             call_send(c, 204, NULL, STR("")); /* ends a browser's automatic retries */
         return;
     }
-    begin(s, c);
+    begin(s, c, after);
     pump(s);
 }
 

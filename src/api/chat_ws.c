@@ -123,7 +123,7 @@ static void on_delay(struct timer *t)
 static void pump(struct ws_conn *w)
 {
     struct buf *out = &w->at->out;
-    uint64_t delay_ms = (uint64_t)w->at->api->conf->stream_delay_ms;
+    uint64_t delay_ms = w->at->ended ? 0 : (uint64_t)w->at->api->conf->stream_delay_ms;
     enum replay_took took = REPLAY_TOOK_SOME;
 
     while (took == REPLAY_TOOK_SOME && w->reader && !w->blocked && !timer_is_set(&w->delay)) {
@@ -361,8 +361,10 @@ void ws_end_all(struct api_loop *at)
 {
     for (struct ws_conn *w = at->conns, *next; w; w = next) {
         next = w->next;
-        if (w->reader)
-            answer_over(w); /* its error frame waits behind what the client has not read */
+        timer_stop(&w->delay);
+        if (w->reader && !w->blocked) pump(w);
+        /* Still there: its error frame waits behind what the client has not read. */
+        if (w->reader) answer_over(w);
         go_on(w);
     }
 }

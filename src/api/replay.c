@@ -11,9 +11,20 @@
 enum {
     BUCKETS = 256,
     MESSAGE_ID_BYTES = 36,
+    FIRST_BLOCK_BYTES = 2 * 1024,
+    BLOCK_BYTES = 256 * 1024,
     EVENT_OVERHEAD_BYTES = 64, /* of an event, counted with its text */
     LAG_BYTES_MAX =
         32 * 1024, /* taken from the source before a slow reader, beside what the server holds */
+};
+
+/* Events stand one behind the other in blocks, which go when their last event does.  The first is
+ * small, as most answers are; the others are large enough for the system to take them back (and to
+ * give only the pages that are used). */
+struct block {
+    struct block *next;
+    size_t used, cap, events;
+    _Alignas(8) char room[];
 };
 
 struct event {
@@ -61,6 +72,7 @@ struct replay {
     /* Under its lock: */
     unsigned refs; /* the answer's side, readers, a posted nudge */
     struct event *first, *last;
+    struct block *oldest_block, *newest_block;
     size_t kept_bytes;
     int64_t next_id;
     bool over, failed;
@@ -163,7 +175,38 @@ static void drop_first(struct replay *r)
     if (r->first == NULL) r->last = NULL;
     r->kept_bytes -= event_bytes(e);
     if (r->table) atomic_fetch_sub(&r->table->bytes, event_bytes(e));
-    free(e);
+
+    struct block *b = r->oldest_block;
+    if (--b->events > 0) return;
+    b->used = 0;
+    if (b == r->newest_block) return;
+    r->oldest_block = b->next;
+    free(b);
+}
+
+/* Room for an event behind the others; NULL when memory is out. */
+static struct event *event_room(struct replay *r, size_t text_bytes)
+{
+    size_t need = (sizeof(struct event) + text_bytes + 7) / 8 * 8;
+    struct block *b = r->newest_block;
+
+    if (b == NULL || b->cap - b->used < need) {
+        size_t cap = b == NULL ? FIRST_BLOCK_BYTES : BLOCK_BYTES;
+        if (cap < need) cap = need;
+        b = malloc(sizeof *b + cap);
+        if (b == NULL) return NULL;
+        *b = (struct block){.cap = cap};
+        if (r->newest_block && r->newest_block->events == 0) { /* empty, and so the only one */
+            free(r->newest_block);
+            r->oldest_block = r->newest_block = NULL;
+        }
+        *(r->newest_block ? &r->newest_block->next : &r->oldest_block) = b;
+        r->newest_block = b;
+    }
+    struct event *e = (struct event *)(void *)(b->room + b->used);
+    b->used += need;
+    b->events++;
+    return e;
 }
 
 static void unref(struct replay *r)
@@ -174,6 +217,11 @@ static void unref(struct replay *r)
     if (!last) return;
 
     while (r->first) drop_first(r);
+    while (r->oldest_block) {
+        struct block *b = r->oldest_block;
+        r->oldest_block = b->next;
+        free(b);
+    }
     pthread_mutex_destroy(&r->lock);
     free(r->owner);
     free(r);
@@ -251,18 +299,16 @@ static void wake_others(struct replay *r)
 
 bool replay_add(struct replay *r, enum replay_kind kind, str json, bool *bad)
 {
-    struct event *e = malloc(sizeof *e + json.len);
-
     loop_assert_here(r->loop);
+    pthread_mutex_lock(&r->lock);
+    struct event *e = event_room(r, json.len);
     if (e == NULL) {
+        pthread_mutex_unlock(&r->lock);
         *bad = true;
         return false;
     }
-    *e = (struct event){.kind = kind, .len = json.len};
+    *e = (struct event){.id = r->next_id++, .kind = kind, .len = json.len};
     if (json.len) memcpy(e->json, json.at, json.len);
-
-    pthread_mutex_lock(&r->lock);
-    e->id = r->next_id++;
     *(r->last ? &r->last->next : &r->first) = e;
     r->last = e;
     r->kept_bytes += event_bytes(e);

@@ -27,7 +27,7 @@ const struct route routes[] = {
      "A session with its messages", "ConversationHistory"},
     {"DELETE", "/api/v1/sessions/{session_id}", ROUTE_SPENDS, sessions_delete, V1_CHAT, "delete_session",
      "Forget a session", NULL},
-    {"GET", "/api/v1/model/info", 0, model_info, V1_CHAT, "model_info",
+    {"GET", "/api/v1/model/info", 0, about_model, V1_CHAT, "model_info",
      "The model of the moment and its defaults", "ModelInfo"},
     {"GET", "/api/v1/health", ROUTE_OPEN, health_api, V1_CHAT, "api_health",
      "Whether a model is ready", "HealthResponse"},

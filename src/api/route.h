@@ -65,7 +65,7 @@ void chat_ws_get(struct call *c);
 void sessions_list(struct call *c);
 void sessions_get(struct call *c);
 void sessions_delete(struct call *c);
-void model_info(struct call *c);
+void about_model(struct call *c);
 void metrics_get(struct call *c);
 
 #endif

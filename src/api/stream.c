@@ -150,10 +150,10 @@ static void fail(struct stream *s, enum err e, const struct err_note *why)
         f.event = s->at->api->streams_text;
         f.code = err_row(e)->code;
     }
-    add_error(s, f.event, f.code);
     log_event(err_row(e)->level, "chat", s->log_failed, LOG_CSTR("error", err_text(why, e)),
               LOG_CSTR("code", f.code),
               LOG_STR("session_id", str_span(s->session, s->session_len)));
+    add_error(s, f.event, f.code);
 }
 
 static void on_doom(struct timer *t)

@@ -1,5 +1,5 @@
 /* GET /api/v1/model/info (http-api.md section 9.1). */
-#include "api/model_info.h"
+#include "api/about_model.h"
 
 #include <string.h>
 
@@ -18,7 +18,7 @@ static const struct model_kind kinds[] = {
 };
 /* clang-format on */
 
-const struct model_kind *model_kind_of(const char *type)
+const struct model_kind *about_model_kind(const char *type)
 {
     static const struct model_kind unknown = {"", "unknown", "[\"chat\",\"streaming\"]", false};
 
@@ -30,7 +30,7 @@ const struct model_kind *model_kind_of(const char *type)
 static void put_view(struct json_out *o, const struct model_view *v)
 {
     json_key(o, "name"), json_text(o, v->name);
-    json_key(o, "type"), json_text(o, str_of(model_kind_of(v->type)->reported));
+    json_key(o, "type"), json_text(o, str_of(about_model_kind(v->type)->reported));
     json_key(o, "loaded"), json_bool(o, v->state == MODEL_READY);
 }
 
@@ -44,7 +44,7 @@ static bool first_of(const struct models *m, enum model_role role, struct model_
     return false;
 }
 
-void model_info(struct call *c)
+void about_model(struct call *c)
 {
     const struct conf *conf = c->api->conf;
     const struct models *m = c->api->parts.models;
@@ -54,7 +54,7 @@ void model_info(struct call *c)
     if (!first_of(m, MODEL_PRIMARY, &view)) {
         view = (struct model_view){.type = conf->model.type, .name = str_of(conf->model.name)};
     }
-    const struct model_kind *kind = model_kind_of(view.type);
+    const struct model_kind *kind = about_model_kind(view.type);
     buf_init(&body, 64 * 1024);
     struct json_out o = json_begin(&body);
     json_object(&o);

@@ -1,6 +1,6 @@
 /* How a backend is named and described to clients (http-api.md section 9.1). */
-#ifndef SEMA_API_MODEL_INFO_H
-#define SEMA_API_MODEL_INFO_H
+#ifndef SEMA_API_ABOUT_MODEL_H
+#define SEMA_API_ABOUT_MODEL_H
 
 #include <stdbool.h>
 
@@ -11,6 +11,6 @@ struct model_kind {
     bool top_k;               /* among its parameters */
 };
 
-const struct model_kind *model_kind_of(const char *type); /* never NULL */
+const struct model_kind *about_model_kind(const char *type); /* never NULL */
 
 #endif
