@@ -138,43 +138,78 @@ static char *read_file(const char *path, size_t *len)
     return text;
 }
 
-static void test_expected(void **state)
+static void check_answer(yyjson_val *row)
 {
-    (void)state;
-    char path[512];
+    struct buf messages;
+    struct waiter w;
+    struct engine_ask ask = greedy("");
+
+    buf_init(&messages, 1 << 20);
+    struct json_out o = json_begin(&messages);
+    json_val(&o, json_get(row, "messages"));
+    ask.messages_json = buf_str(&messages);
+    check_int(begin(&w, &ask), ERR_NONE);
+    wait_until(&w, 0);
+    check_int(w.e, ERR_NONE);
+    check_str(buf_str(&w.text), json_get_str(row, "reply_text"));
+    check_int(w.finish, ENGINE_STOP);
+    check_int(w.usage.prompt_tokens, yyjson_arr_size(json_get(row, "prompt_ids")));
+    check_int(w.usage.answer_tokens, yyjson_arr_size(json_get(row, "reply_ids")) - 1);
+    waiter_end(&w);
+    buf_fini(&messages);
+}
+
+static int check_answers(const char *path)
+{
     size_t len;
-    snprintf(path, sizeof path, "%s/model/expected.jsonl", getenv("SEMA_SOURCE_ROOT"));
     char *text = read_file(path, &len);
     str rest = str_span(text, len), line;
     int seen = 0;
 
     while (str_split(&rest, '\n', &line)) {
         yyjson_doc *doc;
-        struct buf messages;
-        struct waiter w;
         if (line.len == 0) continue;
         check_int(json_read(&doc, line, 64, JSON_PLAIN, NULL), ERR_NONE);
-        yyjson_val *row = yyjson_doc_get_root(doc);
-        buf_init(&messages, 1 << 20);
-        struct json_out o = json_begin(&messages);
-        json_val(&o, json_get(row, "messages"));
-
-        struct engine_ask ask = greedy("");
-        ask.messages_json = buf_str(&messages);
-        check_int(begin(&w, &ask), ERR_NONE);
-        wait_until(&w, 0);
-        check_int(w.e, ERR_NONE);
-        check_str(buf_str(&w.text), json_get_str(row, "reply_text"));
-        check_int(w.finish, ENGINE_STOP);
-        check_int(w.usage.prompt_tokens, yyjson_arr_size(json_get(row, "prompt_ids")));
-        check_int(w.usage.answer_tokens, yyjson_arr_size(json_get(row, "reply_ids")) - 1);
-        waiter_end(&w);
-        buf_fini(&messages);
+        check_answer(yyjson_doc_get_root(doc));
         yyjson_doc_free(doc);
         seen++;
     }
-    check_int(seen, 97);
     free(text);
+    return seen;
+}
+
+static void test_expected(void **state)
+{
+    (void)state;
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/model/expected.jsonl", getenv("SEMA_SOURCE_ROOT"));
+    check_int(check_answers(path), 97);
+}
+
+/* The trained models of the shared test data; chat-llama3 prints today's date into its prompt. */
+static void test_chat_models(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"chat-llama", "chat-qwen2", "chat-gemma1", "chat-gemma2",
+                                        "chat-dialogpt"};
+    const char *shared = getenv("SEMA_SHARED_DATA");
+    struct engine *builtin = engine;
+
+    if (shared == NULL || access(shared, R_OK) != 0) return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[512];
+        struct files *files;
+        struct err_note why = {.text = ""};
+        struct engine_conf conf = {.threads = 2, .jobs_max = 8};
+        snprintf(path, sizeof path, "%s/chat-models/%s", shared, names[i]);
+        if (files_open(&files, path, &why) || engine_open(&engine, files, &conf, &why))
+            fail_msg("%s: %s", path, why.text);
+        snprintf(path, sizeof path, "%s/chat-models/%s/expected/chat.jsonl", shared, names[i]);
+        check_true(check_answers(path) > 10);
+        engine_close(engine);
+        engine = builtin;
+    }
 }
 
 /* ---- what else runs changes nothing ---- */
@@ -473,6 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expected),
+        cmocka_unit_test(test_chat_models),
         cmocka_unit_test(test_seed_beside_others),
         cmocka_unit_test(test_second_turn_reuses),
         cmocka_unit_test(test_cancel),
