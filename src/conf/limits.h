@@ -96,6 +96,20 @@ enum {
     TEMPLATE_OUTPUT_BYTES_MAX = 96 * 1024 * 1024,  /* a body of V1_BODY_BYTES_MAX and what goes around */
     TEMPLATE_RANGE_MAX = 100 * 1000,               /* as the reference's sandbox has it */
 
+    /* model files: anybody may have written one */
+    MODEL_TEXT_BYTES_MAX = 256 * 1024 * 1024,  /* read whole: a tokenizer.json has up to 34 MB */
+    MODEL_PARTS_MAX = 1024,                    /* shards of an index, parts of a GGUF file */
+    SAFETENSORS_HEADER_BYTES_MAX = 100 * 1000 * 1000, /* the reference's */
+    GGUF_KEY_BYTES_MAX = 65535,                /* of the format */
+    GGUF_NAME_BYTES_MAX = 1024,                /* of a tensor; the format's 64 was seen passed */
+    GGUF_NEST_MAX = 4,                         /* arrays in arrays; no published file has any */
+    GGUF_ALIGNMENT_BYTES_MAX = 1024 * 1024,
+    ZIP_ENTRIES_MAX = 1024 * 1024,
+    PICKLE_BYTES_MAX = 16 * 1024 * 1024, /* those of a model have some 100 bytes a tensor */
+    PICKLE_STACK_MAX = 1024 * 1024,      /* values, and marks */
+    PICKLE_MEMO_MAX = 4 * 1024 * 1024,   /* a thousand tensors make some 20,000 */
+    PICKLE_MEMORY_TIMES = 200,           /* bytes taken for each byte of pickle: a value has some 100 */
+
     /* constrained output (local-models.md section 8) */
     GRAMMAR_SCHEMA_BYTES_MAX = 256 * 1024,
     GRAMMAR_NODES_MAX = 10000,

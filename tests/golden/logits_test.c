@@ -13,9 +13,12 @@
 #include "engine/arch/model.h"
 #include "engine/format/files.h"
 
+struct variant;
+
 struct subject {
     char path[512];     /* of the model */
     char expected[512]; /* folder or file of what it must say */
+    const struct variant *variant;
 };
 
 static void die(const char *what, const struct err_note *why)
@@ -272,6 +275,121 @@ static void test_gguf(void **state)
     free(text);
 }
 
+/* ---- the same models, written otherwise ------------------------------------------------------ */
+
+/* Settings as other versions of the reference write them; what the model says stays the same. */
+struct variant {
+    const char *base;
+    const char *patch;     /* of config.json, RFC 7396 */
+    const char *from, *to; /* names of tensors, by their starts; NULL: as they are */
+    bool nested;           /* settings go into text_config, as multimodal models have them */
+};
+
+/* clang-format off */
+static const struct variant variants[] = {
+    {"qwen2-yarn", "{\"rope_theta\":null,\"rope_scaling\":null,\"rope_parameters\":{\"rope_type\":\"yarn\","
+                   "\"rope_theta\":10000.0,\"factor\":4.0,\"original_max_position_embeddings\":32}}"},
+    {"llama3-ropescale", "{\"rope_theta\":null,\"rope_scaling\":null,\"rope_parameters\":{\"rope_theta\":5e5,"
+                   "\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+                   "\"original_max_position_embeddings\":32}}"},
+    {"gemma3-text", "{\"rope_theta\":null,\"rope_local_base_freq\":null,\"rope_scaling\":null,"
+                   "\"sliding_window_pattern\":null,\"rope_parameters\":{"
+                   "\"full_attention\":{\"rope_type\":\"linear\",\"factor\":8.0,\"rope_theta\":1000000.0},"
+                   "\"sliding_attention\":{\"rope_type\":\"default\",\"rope_theta\":10000.0}},"
+                   "\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"sliding_attention\","
+                   "\"sliding_attention\",\"sliding_attention\",\"full_attention\",\"sliding_attention\"]}"},
+    {"gemma3-text", "{}", "model.", "language_model.model.", true},
+    {"gemma3-text", "{}", "model.", "model.language_model.", true},
+    {"gemma2", "{\"layer_types\":[\"sliding_attention\",\"full_attention\",\"sliding_attention\","
+                   "\"full_attention\"],\"head_dim\":16,\"tie_word_embeddings\":true}"},
+    {"mistral-swa", "{\"layer_types\":[\"sliding_attention\",\"sliding_attention\",\"sliding_attention\"],"
+                   "\"head_dim\":null}"},
+    {"qwen2", "{\"layer_types\":[\"full_attention\",\"full_attention\",\"full_attention\"],"
+                   "\"tie_word_embeddings\":null,\"rope_scaling\":{\"rope_type\":\"default\"}}"},
+    {"phi3-longrope", "{\"rope_scaling\":null,\"rope_theta\":null,\"partial_rotary_factor\":null,"
+                   "\"original_max_position_embeddings\":null,\"rope_parameters\":{\"rope_type\":\"longrope\","
+                   "\"rope_theta\":10000,\"partial_rotary_factor\":1.0,\"original_max_position_embeddings\":32,"
+                   "\"long_factor\":[1.0,1.1,1.4,2.0,3.5,6.0,9.0,12.0],"
+                   "\"short_factor\":[1.0,1.02,1.05,1.1,1.3,1.7,2.4,3.1]}}"},
+    {"llama-gqa", "{\"num_hidden_layers\":3.0,\"rope_theta\":10000,\"architectures\":null}", "model.", ""},
+};
+/* clang-format on */
+
+static yyjson_mut_val *settings_of(yyjson_mut_doc *out, const char *path, const struct variant *v)
+{
+    size_t len;
+    char *text = slurp(path, &len);
+    yyjson_doc *old = yyjson_read(text, len, 0),
+               *patch = yyjson_read(v->patch, strlen(v->patch), 0);
+    check_true(old && patch);
+    yyjson_mut_val *root =
+        yyjson_merge_patch(out, yyjson_doc_get_root(old), yyjson_doc_get_root(patch));
+    if (v->nested) {
+        yyjson_mut_val *whole = yyjson_mut_obj(out);
+        yyjson_mut_obj_add_str(out, whole, "model_type", "gemma3");
+        yyjson_mut_obj_add_val(out, whole, "text_config", root);
+        root = whole;
+    }
+    yyjson_doc_free(old);
+    yyjson_doc_free(patch);
+    free(text);
+    return root;
+}
+
+/* A safetensors file with other names in its header. */
+static char *renamed(const char *path, const struct variant *v, size_t *len)
+{
+    char *file = slurp(path, len);
+    uint64_t header;
+    memcpy(&header, file, 8);
+    char *out = malloc(*len + header * 2), *to = out + 8;
+    size_t from_len = v->from ? strlen(v->from) : 0;
+    for (size_t i = 0; i < header; i++) {
+        const char *at = file + 8 + i;
+        if (v->from && at[-1] == '"' && strncmp(at, v->from, from_len) == 0) {
+            to += sprintf(to, "%s", v->to);
+            i += from_len - 1;
+        } else {
+            *to++ = *at;
+        }
+    }
+    uint64_t grown = (uint64_t)(to - out) - 8;
+    memcpy(out, &grown, 8);
+    memcpy(to, file + 8 + header, *len - 8 - header);
+    *len = *len - header + grown;
+    free(file);
+    return out;
+}
+
+static void test_variant(void **state)
+{
+    const struct subject *s = *state;
+    const struct variant *v = s->variant;
+    struct checking c = {.folder = s->expected};
+    struct err_note why = {""};
+    char path[600];
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    struct files_blob blobs[2] = {{.name = "config.json"}, {.name = "model.safetensors"}};
+    snprintf(path, sizeof path, "%s/config.json", s->path);
+    yyjson_mut_doc_set_root(doc, settings_of(doc, path, v));
+    char *settings = yyjson_mut_write(doc, 0, &blobs[0].bytes.len);
+    snprintf(path, sizeof path, "%s/model.safetensors", s->path);
+    char *weights = renamed(path, v, &blobs[1].bytes.len);
+    blobs[0].bytes.at = settings;
+    blobs[1].bytes.at = weights;
+
+    check_int(files_of_memory(&c.r.files, blobs, 2, v->base), ERR_NONE);
+    if (model_open(&c.r.model, c.r.files, 1, &why)) die(v->patch, &why);
+    c.r.vocab = (size_t)model_info(c.r.model)->vocab;
+    snprintf(path, sizeof path, "%s/expected.jsonl", s->expected);
+    each_line(path, tiny_line, &c);
+    check_int(c.cases, 5);
+    runner_close(&c.r);
+    free(weights);
+    free(settings);
+    yyjson_mut_doc_free(doc);
+}
+
 /* ---- what there is to test ------------------------------------------------------------------- */
 
 enum { TESTS_MAX = 128 };
@@ -336,6 +454,15 @@ int main(void)
         s = add_test(test_tiny, "tiny", tiny[i][0]);
         snprintf(s->path, sizeof s->path, "%s/tiny-models/%s", data, tiny[i][0]);
         snprintf(s->expected, sizeof s->expected, "%s/tiny-models/%s/expected", data, tiny[i][1]);
+    }
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s %zu", variants[i].base, i);
+        s = add_test(test_variant, "written otherwise:", name);
+        snprintf(s->path, sizeof s->path, "%s/tiny-models/%s", data, variants[i].base);
+        snprintf(s->expected, sizeof s->expected, "%s/tiny-models/%s/expected", data,
+                 variants[i].base);
+        s->variant = &variants[i];
     }
     for (size_t i = 0; i < sizeof trained / sizeof *trained; i++) {
         s = add_test(test_chat, "trained", trained[i]);

@@ -44,7 +44,12 @@ struct model_row {
 
 /* Computes `count` rows; rows of one sequence stand together and in order, several sequences may
  * share a step.  Each row's token is appended to its kv.  The result of a sequence does not depend
- * on what else is in the step.  ERR_MEMORY: nothing was appended. */
+ * on what else is in the step, nor on how its tokens are cut into steps: the same bits every time.
+ * (But for LongRoPE, which rotates a long sequence otherwise than a short one: the step that
+ * crosses the border computes the whole sequence anew.)
+ *
+ * On an error nothing was appended: ERR_MEMORY, ERR_INVALID (no such token), ERR_LIMIT (the kv is
+ * full), ERR_IO (a weight file can no longer be read). */
 enum err model_forward(struct model *m, const struct model_row *rows, size_t count,
                        struct err_note *why);
 

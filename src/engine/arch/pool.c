@@ -9,9 +9,9 @@
 
 #include "engine/format/files.h"
 
-/* Looks at the ticket before a thread goes to sleep: some 30 us, longer than any gap inside a pass,
- * shorter than the gap that a person would pay for in electricity. */
-enum { SPINS = 4000 };
+/* Looks at the ticket before a thread goes to sleep: 15 to 50 us, as long as a processor's pause
+ * lasts; longer than the gaps inside a pass, too short to be felt as load. */
+enum { SPINS = 1000 };
 
 /* A piece of work is a run of chunks.  `ticket` holds its number and the next chunk in one word:
  *

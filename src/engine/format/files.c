@@ -14,9 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The largest file that is read instead of mapped: settings, templates, tokenizers (Gemma's
- * tokenizer.json has 34 MB). */
-enum { READ_BYTES_MAX = 256 << 20 };
+#include "conf/limits.h"
 
 struct file {
     char *name;
@@ -301,7 +299,7 @@ static enum err load(struct file *file, int fd, const char *path, struct err_not
     if (!S_ISREG(st.st_mode)) return err_set(why, ERR_IO, "%s: not a regular file", path);
     size_t bytes = (size_t)st.st_size;
     if (!is_mapped(file->name) || bytes == 0) {
-        if (bytes > READ_BYTES_MAX) {
+        if (bytes > MODEL_TEXT_BYTES_MAX) {
             return err_set(why, ERR_IO, "%s: %zu bytes are too many for a file of its kind", path,
                            bytes);
         }

@@ -1,19 +1,13 @@
 /* GGUF headers: keys, then tensor infos, then aligned data.  A header is measured once over the
  * map, under guard and without taking memory, then copied and read from the copy: nothing that is
  * kept can change. */
+#include "conf/limits.h"
 #include "engine/format/gguf_header.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/format/table.h"
-
-enum {
-    KEY_BYTES_MAX = 65535, /* the format's own limit */
-    NAME_BYTES_MAX = 1024, /* of a tensor; the format says 64, converters were seen to pass it */
-    NESTING_MAX = 4,       /* arrays in arrays; no published file has any */
-    ALIGNMENT_MAX = 1 << 20,
-};
 
 /* ---- reading untrusted bytes ----------------------------------------------------------------- */
 
@@ -74,7 +68,7 @@ static void skip_array(struct cur *c, struct gguf_key *k, int depth)
     uint32_t type = take_u32(c);
     uint64_t count = take_u64(c), bytes;
     if (type >= GGUF_TYPES) set_fault(c, "an array in its header has an unknown type");
-    if (depth > NESTING_MAX) set_fault(c, "arrays in its header are nested too deep");
+    if (depth > GGUF_NEST_MAX) set_fault(c, "arrays in its header are nested too deep");
     if (c->fault) return;
     if (k) *k = (struct gguf_key){k->name, (enum gguf_type)type, true, count, c->at};
     size_t each = fixed_bytes((enum gguf_type)type);
@@ -94,7 +88,7 @@ static void skip_array(struct cur *c, struct gguf_key *k, int depth)
 
 static void take_key(struct cur *c, struct gguf_key *k)
 {
-    *k = (struct gguf_key){.name = take_str(c, KEY_BYTES_MAX)};
+    *k = (struct gguf_key){.name = take_str(c, GGUF_KEY_BYTES_MAX)};
     uint32_t type = take_u32(c);
     if (c->fault == NULL && k->name.len == 0) set_fault(c, "a key in its header has no name");
     if (type >= GGUF_TYPES) set_fault(c, "a key in its header has an unknown type");
@@ -112,7 +106,7 @@ static void take_key(struct cur *c, struct gguf_key *k)
 
 static void take_info(struct cur *c, struct gguf_info *t)
 {
-    *t = (struct gguf_info){.name = take_str(c, NAME_BYTES_MAX)};
+    *t = (struct gguf_info){.name = take_str(c, GGUF_NAME_BYTES_MAX)};
     uint32_t dims = take_u32(c);
     if (c->fault == NULL && t->name.len == 0) set_fault(c, "a tensor has no name");
     if (c->fault == NULL && (dims == 0 || dims > TENSOR_DIMS_MAX)) {
@@ -205,7 +199,8 @@ static enum err settle_keys(struct gguf *g, struct files *f, const char *file, s
     }
     int64_t alignment = 32;
     gguf_int(g, "general.alignment", &alignment);
-    if (alignment <= 0 || alignment > ALIGNMENT_MAX || (alignment & (alignment - 1)) != 0) {
+    if (alignment <= 0 || alignment > GGUF_ALIGNMENT_BYTES_MAX ||
+        (alignment & (alignment - 1)) != 0) {
         return files_fault(f, file, ERR_MODEL_UNUSABLE, why,
                            "general.alignment of %lld is not usable", (long long)alignment);
     }

@@ -2,10 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/limits.h"
 #include "engine/format/gguf_header.h"
 #include "engine/format/table.h"
-
-enum { PARTS_MAX = 1024 };
 
 /* ggml's numbers of the types that are read; the others are named in messages. */
 static bool type_of(uint32_t ggml, enum weight_type *out)
@@ -152,7 +151,7 @@ enum err gguf_read(struct weights *w, struct err_note *why)
     if (count <= 1) return ERR_NONE;
 
     str first = part_name(w, file, 1, (int)(count & 0xffff));
-    if (count > PARTS_MAX || !str_eq(first, str_of(file))) {
+    if (count > MODEL_PARTS_MAX || !str_eq(first, str_of(file))) {
         return files_fault(w->files, file, ERR_MODEL_UNUSABLE, why,
                            "one of %lld parts, but its name does not say so", (long long)count);
     }

@@ -3,8 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Bounds far above any state dictionary (a thousand tensors make some 20,000 memo entries). */
-enum { STACK_MAX = 1 << 20, MEMO_MAX = 1 << 22 };
+#include "conf/limits.h"
 
 struct known {
     const char *module, *name;
@@ -126,7 +125,8 @@ static bool room(struct machine *m, void **at, size_t count, size_t *cap, size_t
 static void push(struct machine *m, struct pickle_value *v)
 {
     if (v == NULL) return;
-    if (!room(m, (void **)&m->stack, m->depth, &m->stack_cap, sizeof *m->stack, STACK_MAX)) return;
+    if (!room(m, (void **)&m->stack, m->depth, &m->stack_cap, sizeof *m->stack, PICKLE_STACK_MAX))
+        return;
     m->stack[m->depth++] = v;
 }
 
@@ -150,7 +150,8 @@ static struct pickle_value *top(struct machine *m)
 
 static void mark(struct machine *m)
 {
-    if (!room(m, (void **)&m->marks, m->marks_count, &m->marks_cap, sizeof *m->marks, STACK_MAX))
+    if (!room(m, (void **)&m->marks, m->marks_count, &m->marks_cap, sizeof *m->marks,
+              PICKLE_STACK_MAX))
         return;
     m->marks[m->marks_count++] = m->depth;
 }
@@ -245,7 +246,7 @@ static void remember(struct machine *m, uint64_t place)
 {
     struct pickle_value *v = top(m);
     if (m->err) return;
-    if (place >= MEMO_MAX ||
+    if (place >= PICKLE_MEMO_MAX ||
         place > 4 * (uint64_t)(m->memo_next + 256)) { /* pickles count upwards */
         bad(m, "its pickle remembers at a place beyond reason");
         return;

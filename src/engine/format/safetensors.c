@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "conf/limits.h"
 #include "engine/format/table.h"
-
-/* The reference's own limit of the header. */
-#define HEADER_BYTES_MAX 100000000u
 
 struct dtype {
     const char *name;
@@ -181,7 +179,7 @@ enum err safetensors_read(struct weights *w, const char *file, str bytes, struct
             &r, "its header of %llu bytes goes beyond the file's end (cut off, or not safetensors)",
             (unsigned long long)n);
     }
-    if (!e && n > HEADER_BYTES_MAX)
+    if (!e && n > SAFETENSORS_HEADER_BYTES_MAX)
         return BAD(&r, "its header of %llu bytes is too large", (unsigned long long)n);
     char *header = e ? NULL : malloc(n ? n : 1);
     if (!e && header == NULL) e = ERR_MEMORY;

@@ -4,15 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/limits.h"
 #include "engine/format/pickle.h"
 #include "engine/format/table.h"
-
-/* The pickles of a model have some 100 bytes a tensor. */
-#define PICKLE_BYTES_MAX ((size_t)16 << 20)
-/* Memory for each byte of a file: a value of the pickle has some 100 bytes and takes one or more of
- * it. */
-enum { ARENA_TIMES = 200, ARENA_LEAST = 64 << 10 };
-enum { ENTRIES_MAX = 1 << 20 };
 
 /* Raw numbers by key: an entry of the archive, or a place in the stream. */
 struct storage {
@@ -230,7 +224,7 @@ static enum err read_directory(struct reading *r)
     if (!find_directory(r, &d))
         return bad(r, "neither a zip archive nor a PyTorch file, or cut off");
     const uint8_t *at = at_offset(r, d.offset, d.bytes), *end = at ? at + d.bytes : NULL;
-    if (at == NULL || d.entries > ENTRIES_MAX || d.entries > d.bytes / 46) {
+    if (at == NULL || d.entries > ZIP_ENTRIES_MAX || d.entries > d.bytes / 46) {
         return bad(r, "its zip directory is damaged");
     }
     r->storages = arena_array(&r->arena, struct storage, (size_t)d.entries);
@@ -384,7 +378,7 @@ enum err torch_read(struct weights *w, const char *file, str bytes, struct err_n
 {
     struct reading r = {.w = w, .file = file, .bytes = bytes, .why = why};
     size_t most = bytes.len < PICKLE_BYTES_MAX ? bytes.len : PICKLE_BYTES_MAX;
-    arena_init(&r.arena, ARENA_LEAST + most * ARENA_TIMES);
+    arena_init(&r.arena, (most + 512) * PICKLE_MEMORY_TIMES);
     enum err e = files_guard(read_run, &r);
     if (e == ERR_IO) files_fault(w->files, file, e, why, "can no longer be read");
     arena_fini(&r.arena);

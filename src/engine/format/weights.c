@@ -5,10 +5,8 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "conf/limits.h"
 #include "engine/format/table.h"
-
-/* Of one index file: a model of 27 B parameters has 12, the largest published ones some 200. */
-enum { SHARDS_MAX = 1024 };
 
 /* clang-format off */
 const struct weight_kind weight_kinds[WEIGHT_TYPES] = {
@@ -131,9 +129,9 @@ static enum err add_shard(struct weights *w, const char *index, str name, const 
     for (size_t i = *count; i-- > 0;) { /* neighbours usually share a shard: newest first */
         if (str_eq(str_of(shards[i]), name)) return ERR_NONE;
     }
-    if (*count == SHARDS_MAX) {
+    if (*count == MODEL_PARTS_MAX) {
         return files_fault(w->files, index, ERR_MODEL_UNUSABLE, why, "names more than %d files",
-                           SHARDS_MAX);
+                           MODEL_PARTS_MAX);
     }
     str kept = arena_str(&w->names, name);
     if (kept.at == NULL) return ERR_MEMORY;
@@ -160,7 +158,7 @@ static enum err check_map(struct weights *w, const char *index, yyjson_val *map,
 static enum err read_shards(struct weights *w, const char *index, yyjson_val *map, read_fn *read,
                             struct err_note *why)
 {
-    const char **shards = calloc(SHARDS_MAX, sizeof *shards);
+    const char **shards = calloc(MODEL_PARTS_MAX, sizeof *shards);
     enum err e = shards ? ERR_NONE : ERR_MEMORY;
     size_t count = 0;
 
