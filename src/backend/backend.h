@@ -61,6 +61,7 @@ struct ask {
     double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
     int top_k;      /* -1 unset */
     int max_tokens; /* -1 unset */
+    bool room_to_think; /* max_tokens is meant for the text alone: models that think get more (/api/v1) */
     bool sampling_is_default; /* temperature, top_p and top_k are the server's defaults, not asked for: a
                                  model that is best left alone, or has its own, may ignore them */
     const str *stops;

@@ -57,23 +57,37 @@ static struct look look_over(str s)
     return seen;
 }
 
-/* In place: a lone half becomes \ufffd, which is just as long. */
-static void mend_surrogates(char *p, size_t len)
+/* In place: a lone half becomes \ufffd, which is just as long, or the three bytes that UTF-8 would have
+ * for it.  Gives the new length. */
+static size_t mend_surrogates(char *p, size_t len, bool keep)
 {
     uint32_t half, other;
+    size_t to = 0;
 
-    for (size_t i = 0; i + 1 < len; i++) {
-        if (p[i] != '\\') continue;
-        if (p[++i] != 'u') continue;
-        if (i + 4 >= len || !hex4(p + i + 1, &half)) continue;
+    for (size_t i = 0; i < len; i++) {
+        p[to++] = p[i];
+        if (p[i] != '\\' || i + 1 == len) continue;
+        p[to++] = p[++i];
+        if (p[i] != 'u' || i + 4 >= len || !hex4(p + i + 1, &half)) continue;
         if (half < 0xD800 || half > 0xDFFF) continue;
         bool pair = half < 0xDC00 && i + 10 < len && p[i + 5] == '\\' && p[i + 6] == 'u' &&
                     hex4(p + i + 7, &other) && other >= 0xDC00 && other <= 0xDFFF;
-        if (pair)
+        if (pair) {
+            memmove(p + to, p + i + 1, 10);
+            to += 10;
             i += 10;
-        else
-            memcpy(p + i + 1, "fffd", 4);
+        } else if (keep) {
+            p[to - 2] = (char)0xED;
+            p[to - 1] = (char)(0x80 | (half >> 6 & 0x3F));
+            p[to++] = (char)(0x80 | (half & 0x3F));
+            i += 4;
+        } else {
+            memcpy(p + to, "fffd", 4);
+            to += 4;
+            i += 4;
+        }
     }
+    return to;
 }
 
 /* ---- the second scan: where and why, as http-api.md section 4 words it ---- */
@@ -261,17 +275,22 @@ enum err json_read(yyjson_doc **out, str text, unsigned depth_max, enum json_fla
     }
     char *mended = NULL;
     str in = text;
+    bool keep = seen.surrogate && (flags & JSON_KEEP_HALVES);
+    if (keep && !utf8_valid(text)) { /* yyjson will not look at it */
+        fault->unreadable = true;
+        return ERR_INVALID;
+    }
     if (seen.surrogate) {
         mended = malloc(text.len);
         if (mended == NULL) return ERR_MEMORY;
         memcpy(mended, text.at, text.len);
-        mend_surrogates(mended, text.len);
-        in.at = mended;
+        in = (str){mended, mend_surrogates(mended, text.len, keep)};
     }
 
     yyjson_read_err why;
     yyjson_read_flag how =
         flags & JSON_RAW_NUMBERS ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_BIGNUM_AS_RAW;
+    if (keep) how |= YYJSON_READ_ALLOW_INVALID_UNICODE;
     yyjson_doc *doc = in.len ? yyjson_read_opts((char *)(uintptr_t)in.at, in.len, how, NULL, &why) : NULL;
     free(mended);
     if (doc) {

@@ -20,6 +20,9 @@
 enum json_flags {
     JSON_PLAIN = 0,
     JSON_RAW_NUMBERS = 1, /* every number is YYJSON_TYPE_RAW: its text as written */
+    /* A lone surrogate escape is kept, as the three bytes that UTF-8 would have for it: for streams that
+     * cut a pair in two (backend/halves.h).  Such strings are not valid UTF-8. */
+    JSON_KEEP_HALVES = 2,
 };
 
 struct json_fault {

@@ -66,7 +66,11 @@ static void call_free(struct http_call *call);
 void http_client_free(struct http_client *c)
 {
     if (c == NULL) return;
-    while (c->calls) http_call_cancel(c->calls);
+    while (c->calls) {
+        struct http_call_events to = c->calls->to;
+        http_call_cancel(c->calls);
+        if (to.dropped) to.dropped(to.ctx);
+    }
     while (c->conns) client_conn_close(c->conns);
     timer_stop(&c->kept_timer);
     for (struct client_origin *o = c->origins; o; o = o->next) tls_session_free(o->session);
@@ -219,6 +223,7 @@ static void on_call_timer(struct timer *t)
     if (call->state == CALL_DIALING && phase_due_ms(call) <= now) {
         err_set(&why, ERR_TIMEOUT, "%s: no connection within %u ms (%s)", name, (unsigned)call->connect_ms,
                 client_dial_phase(call->dial));
+        why.http_status = HTTP_FAULT_CONNECT;
     } else if (call->total_at_ms <= now) {
         err_set(&why, ERR_TIMEOUT, "%s: the answer took too long", name);
     } else if (phase_due_ms(call) > now) {

@@ -60,9 +60,16 @@ struct http_call_events {
     void (*body)(void *ctx, str piece);
     /* Last, exactly once, unless the call was cancelled.  ERR_NONE: the body is complete by its framing
      * (or the connection's end, where that frames it).  ERR_TIMEOUT, ERR_NETWORK, ERR_SERVER (a malformed
-     * or oversized answer), ERR_MEMORY: why says more and names host and port.  `why->http_status` is -1
-     * for TLS failures, which nobody should retry.  The call is gone when it returns. */
+     * or oversized answer), ERR_MEMORY: why says more and names host and port.  `why->http_status` is one
+     * of the kinds below, else 0 or the answer's.  The call is gone when it returns. */
     void (*done)(void *ctx, enum err e, const struct err_note *why);
+    /* Instead of `done` when the client is freed while the call runs.  May be NULL. */
+    void (*dropped)(void *ctx);
+};
+
+enum {
+    HTTP_FAULT_TLS = -1,     /* nobody should retry it */
+    HTTP_FAULT_CONNECT = -2, /* nothing was sent: no connection came about */
 };
 
 /* Copies what it is given.  No event comes before it returned. */

@@ -429,7 +429,7 @@ static void read_tls(struct client_conn *c, str in)
             return;
         } else if (step == TLS_FAILED && c->call) {
             err_context(&why, ERR_NETWORK, "%s", c->origin->name);
-            why.http_status = -1;
+            why.http_status = HTTP_FAULT_TLS;
             client_call_failed(c->call, ERR_NETWORK, &why);
             return;
         } else {
@@ -444,7 +444,7 @@ static void read_tls(struct client_conn *c, str in)
 static void broke(struct client_conn *c, bool tls, struct err_note *why)
 {
     err_context(why, ERR_NETWORK, "%s", c->origin->name);
-    why->http_status = tls ? -1 : 0;
+    why->http_status = tls ? HTTP_FAULT_TLS : 0;
     client_dial_broke(c->dial, ERR_NETWORK, why);
 }
 

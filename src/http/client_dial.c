@@ -121,6 +121,7 @@ void client_dial_broke(struct client_dial *d, enum err e, const struct err_note 
     struct http_call *call = d->call;
     struct err_note note = *why;
 
+    if (note.http_status == 0) note.http_status = HTTP_FAULT_CONNECT;
     client_dial_cancel(d);
     client_call_failed(call, e, &note);
 }

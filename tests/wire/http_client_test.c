@@ -802,7 +802,7 @@ static void test_connect(void **state)
     start_url(&p, quick, address("http://127.0.0.1:%d/", port)); /* closed by now */
     finish(1);
     check_int(p.e, ERR_NETWORK);
-    check_int(p.why.http_status, 0);
+    check_int(p.why.http_status, HTTP_FAULT_CONNECT);
     check_true(strstr(p.why.text, "refused") != NULL);
     buf_fini(&p.body);
     buf_fini(&q.body);

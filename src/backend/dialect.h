@@ -1,0 +1,157 @@
+/* What a remote provider's file brings, and what all of them share: one answer's way through calls,
+ * retries and events.
+ *
+ *     ask -> answer_start        the dialect writes a request
+ *         -> events or a whole   the dialect reads them and says what they mean: answer_text() ...
+ *         -> fault               a class of providers.md section 10: mended, retried, or told
+ *         -> done                exactly once, after whatever the channels still held
+ *
+ *     ASKING  -> ASKING          a retry, or the repeat without what was refused: nothing was given yet
+ *     ASKING  -> WAITING         between two tries
+ *     ASKING  -> FINISHING       the finish came: 250 ms for what may still follow
+ *     any     -> OVER
+ *
+ * A dialect's functions run inside an event of the call.  What they give to the sink may cancel the
+ * answer: after each they look at `a->over`, and go on doing nothing.
+ *
+ * Threads: a backend is shared by all loops and does not change once open (learned has its lock); an
+ * answer belongs to the loop that asked. */
+#ifndef SEMA_BACKEND_DIALECT_H
+#define SEMA_BACKEND_DIALECT_H
+
+#include <stdatomic.h>
+
+#include "backend/backend.h"
+#include "backend/fault.h"
+#include "backend/halves.h"
+#include "backend/learned.h"
+#include "backend/think.h"
+#include "backend/tools.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "http/client.h"
+#include "http/sse.h"
+
+enum { CALL_HEADERS_MAX = 12 };
+
+/* One call, as a dialect writes it.  Everything lives in its arena, which dies when the call is started. */
+struct call {
+    struct arena arena;
+    struct url url;
+    struct header headers[CALL_HEADERS_MAX];
+    size_t headers_count;
+    struct buf body; /* JSON */
+    bool stream;     /* an event stream is asked for */
+};
+
+void call_header(struct call *c, const char *name, str value); /* the value is copied */
+
+struct dialect {
+    const char *type;
+    /* ERR_MEMORY, or ERR_BAD_REQUEST for what this provider cannot be asked. */
+    enum err (*write)(struct answer *a, struct call *c, struct err_note *why);
+    /* One event of a stream.  JSON that is an error by its form never comes here. */
+    void (*event)(struct answer *a, str type, yyjson_val *root);
+    /* A whole answer in one piece. */
+    void (*whole)(struct answer *a, yyjson_val *root);
+    /* Sets f->e where this provider's words need more than fault.c knows.  May be NULL. */
+    void (*judge)(struct answer *a, struct fault *f, yyjson_val *root);
+    /* Whether the request can be repeated without what was refused: something new was learned.  May be
+     * NULL. */
+    bool (*mend)(struct answer *a, const struct fault *f);
+    bool done_event;   /* a stream ends by "data: [DONE]" */
+    bool lenient_done; /* which may come without a finish, after text (section 9's servers) */
+};
+
+/* A remote backend.  Its strings end in NUL. */
+struct backend {
+    const struct dialect *dialect;
+    struct arena arena;
+    struct backend_conf conf;
+    struct url base;  /* the target has no trailing '/' */
+    const char *host; /* "api.openai.com:443", for notes */
+    struct learned *learned;
+    bool official;              /* the provider itself, not a compatible server */
+    _Atomic int context_length; /* 0: not known */
+    const char *key_name;       /* the setting that holds the key, for notes */
+};
+
+/* Copies the settings and takes the address apart.  ERR_INVALID: no address; ERR_CREDENTIAL is the
+ * dialect's to find. */
+enum err remote_open(struct backend **out, const struct dialect *d, const struct backend_conf *c,
+                     const char *default_url, struct err_note *why);
+void remote_close(struct backend *b); /* NULL is fine */
+/* base + path, a query of the base kept behind it; in the call's arena. */
+enum err remote_url(struct url *out, const struct backend *b, const char *path, struct arena *a);
+
+/* ---- an answer ---- */
+
+enum reasoning_source { REASONING_NONE, REASONING_CONTENT, REASONING_PLAIN, REASONING_DETAILS, REASONING_TAGS };
+
+enum reply_kind { REPLY_UNKNOWN, REPLY_STREAM, REPLY_JSON, REPLY_OTHER };
+
+struct answer {
+    struct backend *backend;
+    const struct dialect *dialect;
+    struct loop *loop;
+    const struct ask *q;
+    struct sink to;
+    struct timer timer; /* WAITING: the next try; FINISHING: the end */
+    enum { ANSWER_ASKING, ANSWER_WAITING, ANSWER_FINISHING, ANSWER_OVER } state;
+    bool over;  /* as state ANSWER_OVER, or cancelled: nothing more goes to the sink */
+    bool gone;  /* cancelled while inside: freed on the way out */
+    int inside; /* events on the stack */
+    bool sent;  /* something went to the client: nothing may be asked anew */
+    bool paused;
+    int calls, retries, timeouts, mends;
+    uint64_t deadline_ms;
+
+    /* the current call */
+    struct http_call *call;
+    int status;
+    enum reply_kind kind;
+    bool stream; /* was asked for */
+    struct fault_hints hints;
+    char location[128]; /* the host that a redirect points to */
+    bool declared_stream; /* its type says so */
+    struct sse sse;
+    struct buf body; /* JSON, or what a refusal says */
+    int broken_events;
+
+    /* what came */
+    struct halves text_halves, reasoning_halves;
+    struct buf room;
+    struct think think;
+    bool thinks; /* tags are looked for */
+    enum reasoning_source source;
+    struct tools tools;
+    bool refused; /* the text is a refusal */
+    enum finish finish;
+    struct usage usage;
+    int64_t total_tokens;
+    size_t bytes; /* of text, reasoning and arguments */
+
+    /* how it ended */
+    enum err e;
+    struct err_note why;
+};
+
+enum err answer_start(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
+                      struct sink to, struct err_note *why);
+void answer_cancel(struct answer *a);
+void answer_pause(struct answer *a, bool pause);
+
+/* ---- what a dialect says about events; text as JSON_KEEP_HALVES gives it ---- */
+
+void answer_text(struct answer *a, str text);
+/* Only the first source that gave something is heard (section 9). */
+void answer_reasoning(struct answer *a, enum reasoning_source from, str text);
+void answer_tool(struct answer *a, const struct tool_piece *p);
+void answer_finish(struct answer *a, enum finish f); /* FINISH_NONE is ignored */
+void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens);
+void answer_complete(struct answer *a); /* the terminator came */
+void answer_fault(struct answer *a, const struct fault *f);
+
+#endif

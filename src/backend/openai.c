@@ -1,0 +1,93 @@
+/* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9): vLLM,
+ * llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c reads what
+ * comes, openai_family.c knows OpenAI's models.  The Responses API is not spoken yet. */
+#include "backend/openai_in.h"
+#include "backend/remote.h"
+
+static const char default_url[] = "https://api.openai.com/v1", endpoint[] = "/chat/completions";
+
+static void sign(const struct backend *b, struct call *c)
+{
+    if (b->conf.key.len)
+        call_header(c, "Authorization", arena_strf(&c->arena, "Bearer %.*s", STR_ARG(b->conf.key)));
+    if (b->conf.organization.len) call_header(c, "OpenAI-Organization", b->conf.organization);
+    if (b->conf.project.len) call_header(c, "OpenAI-Project", b->conf.project);
+}
+
+static enum err write_request(struct answer *a, struct call *c, struct err_note *why)
+{
+    struct backend *b = a->backend;
+    enum err e = remote_url(&c->url, b, endpoint, &c->arena);
+
+    if (e) return err_set(why, e, "out of memory for a request");
+    call_header(c, "Accept", STR("text/event-stream"));
+    call_header(c, "Content-Type", STR("application/json"));
+    sign(b, c);
+    if (!b->official) think_init(&a->think, think_opened_by(a->q->model));
+    return openai_write_body(a, c, a->q->model, why);
+}
+
+static const struct dialect openai = {
+    .type = "openai",
+    .write = write_request,
+    .event = openai_read_event,
+    .whole = openai_read_whole,
+    .mend = openai_mend,
+    .done_event = true,
+    .lenient_done = true,
+};
+
+static bool is_official(str host)
+{
+    return str_eq(host, STR("api.openai.com")) || str_ends(host, STR(".api.openai.com"));
+}
+
+static enum err openai_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
+{
+    struct backend *b;
+    enum err e = remote_open(&b, &openai, c, default_url, why);
+    if (e) return e;
+
+    b->key_name = "OPENAI_API_KEY";
+    b->official = is_official(b->base.host);
+    /* The whole endpoint may be given; other calls use it with that cut off. */
+    size_t path = str_find_char(b->base.target, '?');
+    str front = str_head(b->base.target, path);
+    if (str_ends(front, str_of(endpoint))) {
+        front.len -= sizeof endpoint - 1;
+        str query = path == STR_NPOS ? STR("") : str_tail(b->base.target, path);
+        b->base.target = arena_strf(&b->arena, "%.*s%.*s", STR_ARG(front), STR_ARG(query));
+    }
+    if (b->official && b->conf.key.len == 0)
+        e = err_set(why, ERR_CREDENTIAL, "OPENAI_API_KEY is required for MODEL_TYPE=openai");
+    else if (b->base.target.at == NULL)
+        e = err_set(why, ERR_MEMORY, "out of memory for a backend");
+    if (e) {
+        remote_close(b);
+        return e;
+    }
+    *out = b;
+    return ERR_NONE;
+}
+
+static void openai_prepare(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
+{
+    remote_prepare(b, l, "/models", sign, done, ctx);
+}
+
+static int openai_context_length(struct backend *b)
+{
+    return b->context_length;
+}
+
+const struct backend_ops backend_openai = {
+    .type = "openai",
+    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_REASON,
+    .open = openai_open,
+    .prepare = openai_prepare,
+    .ask = answer_start,
+    .cancel = answer_cancel,
+    .pause = answer_pause,
+    .close = remote_close,
+    .context_length = openai_context_length,
+};

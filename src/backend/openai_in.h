@@ -1,0 +1,48 @@
+/* What the files of the openai backend share, and what hf and minimax take from it: chat completions. */
+#ifndef SEMA_BACKEND_OPENAI_IN_H
+#define SEMA_BACKEND_OPENAI_IN_H
+
+#include "backend/dialect.h"
+
+/* Fields of a request that a model may refuse; what it refused is remembered by these bits. */
+enum openai_refusal {
+    REFUSED_TEMPERATURE = 1 << 0,
+    REFUSED_TOP_P = 1 << 1,
+    REFUSED_TOP_K = 1 << 2,
+    REFUSED_MIN_P = 1 << 3,
+    REFUSED_REPETITION = 1 << 4,
+    REFUSED_PRESENCE = 1 << 5,
+    REFUSED_FREQUENCY = 1 << 6,
+    REFUSED_STOP = 1 << 7,
+    REFUSED_SEED = 1 << 8,
+    REFUSED_LOGIT_BIAS = 1 << 9,
+    REFUSED_EFFORT = 1 << 10,
+    REFUSED_MAX_TOKENS = 1 << 11,            /* the other name is taken */
+    REFUSED_MAX_COMPLETION_TOKENS = 1 << 12, /* likewise */
+    REFUSED_STREAM_OPTIONS = 1 << 13,
+    REFUSED_PARALLEL = 1 << 14,
+    REFUSED_USER = 1 << 15,
+    REFUSED_FORMAT = 1 << 16,
+    REFUSED_LATE_SYSTEM = 1 << 17, /* a system message that is not the first */
+    REFUSED_SYSTEM = 1 << 18,      /* any system message */
+};
+
+/* What a model of OpenAI's own takes (providers.md 3.1). */
+struct openai_family {
+    const char *prefix;
+    bool reasons;           /* else classic: all sampling fields, no effort */
+    bool sampling_at_none;  /* with effort none, sampling fields are taken */
+    bool stops;
+    unsigned efforts;       /* bits 1 << enum effort */
+    enum { TOOLS_FINE, TOOLS_WITHOUT_EFFORT, TOOLS_AT_NONE, TOOLS_NEVER } tools;
+};
+const struct openai_family *openai_family_of(str model); /* never NULL: unknown is the newest */
+
+/* The body of POST /chat/completions. */
+enum err openai_write_body(struct answer *a, struct call *c, str model, struct err_note *why);
+/* Events and whole answers of that form. */
+void openai_read_event(struct answer *a, str type, yyjson_val *root);
+void openai_read_whole(struct answer *a, yyjson_val *root);
+bool openai_mend(struct answer *a, const struct fault *f);
+
+#endif

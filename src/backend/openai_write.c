@@ -1,0 +1,462 @@
+#include "backend/openai_in.h"
+#include "backend/shape.h"
+#include "base/log.h"
+
+enum {
+    STOPS_MAX_OFFICIAL = 4,
+    THINKING_ROOM_TOKENS = 4096, /* providers.md 3.1: where no effort says more */
+};
+
+/* What one request needs to know again and again. */
+struct writer {
+    struct json_out o;
+    const struct ask *q;
+    const struct openai_family *family; /* of OpenAI's own; NULL: a compatible server */
+    uint64_t refused;
+};
+
+static bool takes(const struct writer *w, uint64_t field)
+{
+    return !(w->refused & field);
+}
+
+/* ---- messages ---- */
+
+static void put_text_of(struct writer *w, const struct message *m)
+{
+    size_t texts = 0, first = 0;
+
+    for (size_t i = m->count; i-- > 0;)
+        if (m->parts[i].kind == PART_TEXT) texts++, first = i;
+    if (texts <= 1) {
+        json_text(&w->o, texts ? m->parts[first].text : STR(""));
+        return;
+    }
+    struct buf all;
+    buf_init(&all, SIZE_MAX);
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->parts[i].kind != PART_TEXT) continue;
+        if (all.len) buf_add(&all, STR("\n\n"));
+        buf_add(&all, m->parts[i].text);
+    }
+    if (all.bad) w->o.to->bad = true;
+    json_text(&w->o, buf_str(&all));
+    buf_fini(&all);
+}
+
+static void put_user_parts(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+
+    json_array(o);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct part *p = &m->parts[i];
+        if (p->kind != PART_TEXT && p->kind != PART_IMAGE) continue;
+        json_object(o);
+        if (p->kind == PART_TEXT) {
+            json_key(o, "type"), json_text(o, STR("text"));
+            json_key(o, "text"), json_text(o, p->text);
+        } else {
+            json_key(o, "type"), json_text(o, STR("image_url"));
+            json_key(o, "image_url"), json_object(o);
+            json_key(o, "url"), json_text(o, p->text);
+            json_end_object(o);
+        }
+        json_end_object(o);
+    }
+    json_end_array(o);
+}
+
+static void put_tool_calls(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+    bool begun = false;
+
+    for (size_t i = 0; i < m->count; i++) {
+        const struct part *p = &m->parts[i];
+        if (p->kind != PART_TOOL_CALL) continue;
+        if (!begun) {
+            json_key(o, "tool_calls");
+            json_array(o);
+            begun = true;
+        }
+        json_object(o);
+        json_key(o, "id"), json_text(o, p->id);
+        json_key(o, "type"), json_text(o, STR("function"));
+        json_key(o, "function"), json_object(o);
+        json_key(o, "name"), json_text(o, p->name);
+        json_key(o, "arguments"), json_text(o, str_trim(p->args_json).len ? p->args_json : STR("{}"));
+        json_end_object(o);
+        json_end_object(o);
+    }
+    if (begun) json_end_array(o);
+}
+
+static void put_message(struct writer *w, const struct message *m)
+{
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
+    struct json_out *o = &w->o;
+    size_t texts = 0, images = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        texts += m->parts[i].kind == PART_TEXT;
+        images += m->parts[i].kind == PART_IMAGE;
+    }
+    json_object(o);
+    json_key(o, "role"), json_text(o, str_of(roles[m->role]));
+    if (m->role == ROLE_TOOL) json_key(o, "tool_call_id"), json_text(o, m->tool_call_id);
+    json_key(o, "content");
+    if (m->role == ROLE_USER && (images || texts > 1))
+        put_user_parts(w, m);
+    else if (m->role == ROLE_ASSISTANT && texts == 0)
+        json_null(o);
+    else
+        put_text_of(w, m);
+    if (m->role == ROLE_ASSISTANT) put_tool_calls(w, m);
+    json_end_object(o);
+}
+
+/* "json_object" is refused when nobody speaks of JSON. */
+static bool speaks_of_json(const struct shape *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        for (size_t k = 0; k < s->messages[i].count; k++)
+            for (str t = s->messages[i].parts[k].text; t.len >= 4; t = str_tail(t, 1))
+                if (str_starts_nocase(t, STR("json"))) return true;
+    return false;
+}
+
+static enum err put_messages(struct writer *w, struct arena *a)
+{
+    struct shape s;
+    unsigned flags = w->refused & REFUSED_SYSTEM        ? SHAPE_FOLD_SYSTEM
+                     : w->refused & REFUSED_LATE_SYSTEM ? SHAPE_FOLD_LATE_SYSTEM
+                                                        : 0;
+    /* A template that refuses systems mostly wants the roles to take turns as well. */
+    if (flags & SHAPE_FOLD_SYSTEM) flags |= SHAPE_MERGE;
+    enum err e = shape_messages(&s, w->q, flags, a);
+    if (e) return e;
+
+    if (s.dropped_results)
+        log_event(LEVEL_WARNING, "backend", "tool_results_dropped", LOG_INT("count", s.dropped_results));
+    json_key(&w->o, "messages");
+    json_array(&w->o);
+    if (w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&s)) {
+        const struct part p = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
+        put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
+    }
+    for (size_t i = 0; i < s.count; i++) put_message(w, &s.messages[i]);
+    json_end_array(&w->o);
+    return ERR_NONE;
+}
+
+/* ---- tools and form ---- */
+
+static void put_tools(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
+    json_key(o, "tools"), json_array(o);
+    for (size_t i = 0; i < q->tools_count; i++) {
+        const struct tool *t = &q->tools[i];
+        json_object(o);
+        json_key(o, "type"), json_text(o, STR("function"));
+        json_key(o, "function"), json_object(o);
+        json_key(o, "name"), json_text(o, t->name);
+        if (t->description.len) json_key(o, "description"), json_text(o, t->description);
+        json_key(o, "parameters");
+        json_raw(o, t->parameters_json.len ? t->parameters_json : STR("{\"type\":\"object\",\"properties\":{}}"));
+        if (t->strict) json_key(o, "strict"), json_bool(o, true);
+        json_end_object(o);
+        json_end_object(o);
+    }
+    json_end_array(o);
+    str choice = q->tool_choice;
+    if (choice.len) {
+        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) || str_eq(choice, STR("required"));
+        json_key(o, "tool_choice");
+        if (word) {
+            json_text(o, choice);
+        } else {
+            json_object(o);
+            json_key(o, "type"), json_text(o, STR("function"));
+            json_key(o, "function"), json_object(o);
+            json_key(o, "name"), json_text(o, choice);
+            json_end_object(o);
+            json_end_object(o);
+        }
+    }
+    if (q->parallel_tool_calls >= 0 && takes(w, REFUSED_PARALLEL))
+        json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
+}
+
+static void put_format(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
+    if (q->format == FORMAT_TEXT || !takes(w, REFUSED_FORMAT)) return;
+    json_key(o, "response_format"), json_object(o);
+    if (q->format == FORMAT_JSON_OBJECT) {
+        json_key(o, "type"), json_text(o, STR("json_object"));
+    } else {
+        json_key(o, "type"), json_text(o, STR("json_schema"));
+        json_key(o, "json_schema"), json_object(o);
+        json_key(o, "name"), json_text(o, q->schema_name.len ? q->schema_name : STR("answer"));
+        json_key(o, "schema"), json_raw(o, q->schema_json);
+        if (q->schema_strict) json_key(o, "strict"), json_bool(o, true);
+        json_end_object(o);
+    }
+    json_end_object(o);
+}
+
+/* ---- numbers ---- */
+
+static const char *effort_name(enum effort e)
+{
+    static const char *const names[] = {"", "none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    return names[e];
+}
+
+/* The nearest lower effort that the family knows; else its lowest.  EFFORT_UNSET: none is sent. */
+static enum effort fit_effort(const struct openai_family *f, enum effort wanted)
+{
+    for (int e = wanted; e > EFFORT_UNSET; e--)
+        if (f->efforts & 1u << e) return (enum effort)e;
+    for (int e = wanted; e <= EFFORT_MAX; e++)
+        if (f->efforts & 1u << e) return (enum effort)e;
+    return EFFORT_UNSET;
+}
+
+static enum effort effort_of(const struct writer *w)
+{
+    const struct openai_family *f = w->family;
+    enum effort e = w->q->effort;
+
+    if (!takes(w, REFUSED_EFFORT)) return EFFORT_UNSET;
+    if (f == NULL) return e;
+    if (!f->reasons) return EFFORT_UNSET;
+    if (w->q->tools_count && f->tools == TOOLS_WITHOUT_EFFORT) return EFFORT_UNSET;
+    if (w->q->tools_count && f->tools == TOOLS_AT_NONE && (f->efforts & 1u << EFFORT_NONE)) return EFFORT_NONE;
+    return e ? fit_effort(f, e) : EFFORT_UNSET;
+}
+
+/* On /api/v1 the limit is meant for the text alone; a model that thinks needs more (providers.md 3.1, 5.2). */
+static int64_t room_for(const struct writer *w, enum effort e)
+{
+    int64_t most = w->q->max_tokens;
+
+    if (!w->q->room_to_think) return most;
+    if (w->family && !w->family->reasons) return most;
+    if (w->family == NULL && e == EFFORT_UNSET) return most; /* nothing says that it thinks */
+    switch (e) {
+    case EFFORT_NONE: return most;
+    case EFFORT_MEDIUM: return most + 8192;
+    case EFFORT_HIGH:
+    case EFFORT_XHIGH:
+    case EFFORT_MAX: return most + 16384;
+    default: return most + THINKING_ROOM_TOKENS;
+    }
+}
+
+static void put_number(struct writer *w, uint64_t field, const char *key, double n)
+{
+    if (isnan(n) || !takes(w, field)) return;
+    json_key(&w->o, key);
+    json_num(&w->o, n);
+}
+
+static void put_limits(struct writer *w, enum effort effort)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
+    if (effort) json_key(o, "reasoning_effort"), json_text(o, str_of(effort_name(effort)));
+    if (q->max_tokens < 0) return;
+    bool new_name = w->family && w->family->reasons;
+    if (!takes(w, REFUSED_MAX_TOKENS)) new_name = true;
+    if (!takes(w, REFUSED_MAX_COMPLETION_TOKENS)) new_name = false;
+    json_key(o, new_name ? "max_completion_tokens" : "max_tokens");
+    json_int(o, room_for(w, effort));
+}
+
+static void put_sampling(struct writer *w, enum effort effort)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    const struct openai_family *f = w->family;
+    bool sampling = f == NULL || !f->reasons || (f->sampling_at_none && effort == EFFORT_NONE);
+    bool defaults = f && f->reasons && q->sampling_is_default; /* best left alone */
+
+    if (sampling && !defaults) {
+        put_number(w, REFUSED_TEMPERATURE, "temperature", q->temperature);
+        put_number(w, REFUSED_TOP_P, "top_p", q->top_p);
+    }
+    if (sampling) {
+        put_number(w, REFUSED_PRESENCE, "presence_penalty", q->presence_penalty);
+        put_number(w, REFUSED_FREQUENCY, "frequency_penalty", q->frequency_penalty);
+        if (q->logit_bias_json.len && takes(w, REFUSED_LOGIT_BIAS))
+            json_key(o, "logit_bias"), json_raw(o, q->logit_bias_json);
+    }
+    if (f == NULL) {
+        /* TOP_K is no setting of these servers: only a request's own is passed on. */
+        if (q->top_k >= 0 && !q->sampling_is_default && takes(w, REFUSED_TOP_K))
+            json_key(o, "top_k"), json_int(o, q->top_k);
+        put_number(w, REFUSED_MIN_P, "min_p", q->min_p);
+        put_number(w, REFUSED_REPETITION, "repetition_penalty", q->repetition_penalty);
+    }
+    if (q->stops_count && (f == NULL || f->stops) && takes(w, REFUSED_STOP)) {
+        size_t n = f && q->stops_count > STOPS_MAX_OFFICIAL ? STOPS_MAX_OFFICIAL : q->stops_count;
+        json_key(o, "stop"), json_array(o);
+        for (size_t i = 0; i < n; i++) json_text(o, q->stops[i]);
+        json_end_array(o);
+    }
+    if (q->seeded && takes(w, REFUSED_SEED)) {
+        char digits[24];
+        snprintf(digits, sizeof digits, "%llu", (unsigned long long)q->seed);
+        json_key(o, "seed"), json_raw(o, str_of(digits));
+    }
+    if (q->user.len && takes(w, REFUSED_USER)) json_key(o, "user"), json_text(o, q->user);
+}
+
+enum err openai_write_body(struct answer *a, struct call *c, str model, struct err_note *why)
+{
+    struct writer w = {
+        .o = json_begin(&c->body),
+        .q = a->q,
+        .family = a->backend->official ? openai_family_of(model) : NULL,
+        .refused = learned_get(a->backend->learned, model),
+    };
+    struct json_out *o = &w.o;
+    enum effort effort = effort_of(&w);
+
+    json_object(o);
+    json_key(o, "model"), json_text(o, model);
+    enum err e = put_messages(&w, &c->arena);
+    if (e) return err_set(why, e, "out of memory for a request");
+    json_key(o, "stream"), json_bool(o, true);
+    if (takes(&w, REFUSED_STREAM_OPTIONS)) {
+        json_key(o, "stream_options"), json_object(o);
+        json_key(o, "include_usage"), json_bool(o, true);
+        json_end_object(o);
+    }
+    put_limits(&w, effort);
+    put_sampling(&w, effort);
+    if (a->q->tools_count) put_tools(&w);
+    put_format(&w);
+    json_end_object(o);
+    c->stream = true;
+    return buf_err(&c->body);
+}
+
+/* ---- what was refused ---- */
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    uint64_t bit;
+} fields[] = {
+    {"temperature", REFUSED_TEMPERATURE}, {"top_p", REFUSED_TOP_P}, {"top_k", REFUSED_TOP_K},
+    {"min_p", REFUSED_MIN_P}, {"repetition_penalty", REFUSED_REPETITION},
+    {"presence_penalty", REFUSED_PRESENCE}, {"frequency_penalty", REFUSED_FREQUENCY},
+    {"stop", REFUSED_STOP}, {"seed", REFUSED_SEED}, {"logit_bias", REFUSED_LOGIT_BIAS},
+    {"reasoning_effort", REFUSED_EFFORT}, {"max_tokens", REFUSED_MAX_TOKENS},
+    {"max_completion_tokens", REFUSED_MAX_COMPLETION_TOKENS},
+    {"stream_options", REFUSED_STREAM_OPTIONS}, {"parallel_tool_calls", REFUSED_PARALLEL},
+    {"user", REFUSED_USER}, {"response_format", REFUSED_FORMAT},
+};
+/* clang-format on */
+
+static bool is_set(const struct ask *q, uint64_t bit)
+{
+    switch (bit) {
+    case REFUSED_TEMPERATURE: return !isnan(q->temperature);
+    case REFUSED_TOP_P: return !isnan(q->top_p);
+    case REFUSED_TOP_K: return q->top_k >= 0;
+    case REFUSED_MIN_P: return !isnan(q->min_p);
+    case REFUSED_REPETITION: return !isnan(q->repetition_penalty);
+    case REFUSED_PRESENCE: return !isnan(q->presence_penalty);
+    case REFUSED_FREQUENCY: return !isnan(q->frequency_penalty);
+    case REFUSED_STOP: return q->stops_count > 0;
+    case REFUSED_SEED: return q->seeded;
+    case REFUSED_LOGIT_BIAS: return q->logit_bias_json.len > 0;
+    case REFUSED_EFFORT: return q->effort != EFFORT_UNSET || q->tools_count;
+    case REFUSED_MAX_TOKENS:
+    case REFUSED_MAX_COMPLETION_TOKENS: return q->max_tokens >= 0;
+    case REFUSED_PARALLEL: return q->parallel_tool_calls >= 0 && q->tools_count;
+    case REFUSED_USER: return q->user.len > 0;
+    case REFUSED_FORMAT: return false; /* without it the answer would be something else than was asked */
+    default: return true;
+    }
+}
+
+static bool has_word(str text, str word)
+{
+    for (; text.len >= word.len; text = str_tail(text, 1)) {
+        char after = text.len > word.len ? text.at[word.len] : ' ';
+        bool ends = !(after == '_' || (after >= 'a' && after <= 'z'));
+        if (ends && str_starts_nocase(text, word)) return true;
+    }
+    return false;
+}
+
+/* The words of servers that do not know a field, as against one whose value they do not like. */
+static bool speaks_of_unknown(str text)
+{
+    static const char *const words[] = {"support", "unrecognized", "unknown", "unexpected", "permitted",
+                                        "allowed", "extra", "not accept", "deprecated"};
+
+    for (; text.len >= 5; text = str_tail(text, 1))
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (str_starts_nocase(text, str_of(words[i]))) return true;
+    return false;
+}
+
+static uint64_t refused_field(const struct answer *a, const struct fault *f)
+{
+    bool coded = str_eq(f->code, STR("unsupported_parameter")) || str_eq(f->code, STR("unsupported_value"));
+    bool told = coded || (!a->backend->official && speaks_of_unknown(f->message));
+
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        str name = str_of(fields[i].name);
+        if (!is_set(a->q, fields[i].bit)) continue;
+        bool named = f->param.len ? str_eq(f->param, name) : !coded && has_word(f->message, name);
+        /* Whoever does not like stream_options is asked without, whatever the reason. */
+        bool options = fields[i].bit == REFUSED_STREAM_OPTIONS && !a->backend->official;
+        if (named && (told || options)) return fields[i].bit;
+    }
+    return 0;
+}
+
+static bool has_system(const struct ask *q, bool late)
+{
+    bool begun = false;
+
+    for (size_t i = 0; i < q->messages_count; i++) {
+        if (q->messages[i].role == ROLE_SYSTEM && (!late || begun)) return true;
+        begun = begun || q->messages[i].role != ROLE_SYSTEM;
+    }
+    return false;
+}
+
+/* A template that stops at a system message says so in one of these words. */
+static uint64_t refused_system(const struct answer *a, const struct fault *f)
+{
+    bool speaks = has_word(f->message, STR("system")) || has_word(f->message, STR("roles")) ||
+                  has_word(f->message, STR("role"));
+    uint64_t known = learned_get(a->backend->learned, a->q->model);
+
+    if (!speaks || a->backend->official) return 0;
+    if (has_system(a->q, true) && !(known & REFUSED_LATE_SYSTEM)) return REFUSED_LATE_SYSTEM;
+    return has_system(a->q, false) ? REFUSED_SYSTEM : 0;
+}
+
+bool openai_mend(struct answer *a, const struct fault *f)
+{
+    if (f->status != 400 && f->status != 422 && !(f->status == 500 && !a->backend->official)) return false;
+    if (f->e != ERR_BAD_REQUEST && f->e != ERR_SERVER) return false;
+    uint64_t bit = f->e == ERR_BAD_REQUEST ? refused_field(a, f) : 0;
+    if (!bit) bit = refused_system(a, f);
+    return bit && learned_add(a->backend->learned, a->q->model, bit);
+}

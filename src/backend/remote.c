@@ -1,0 +1,283 @@
+#include "backend/remote.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum {
+    LIST_BYTES_MAX = 8 * 1024 * 1024, /* the longest known list has some hundred kB */
+    LIST_DEPTH = 64,
+    LIST_NAMES = 5,
+};
+
+/* ---- opening ---- */
+
+static str kept(struct arena *a, str s, bool *ok)
+{
+    str to = arena_str(a, s);
+    if (to.at == NULL) *ok = false;
+    return to;
+}
+
+static const char *kept_cstr(struct arena *a, const char *s, bool *ok)
+{
+    return s ? kept(a, str_of(s), ok).at : NULL;
+}
+
+enum err remote_open(struct backend **out, const struct dialect *d, const struct backend_conf *c,
+                     const char *default_url, struct err_note *why)
+{
+    struct backend *b = calloc(1, sizeof *b);
+    bool ok = b != NULL;
+    if (!ok) return err_set(why, ERR_MEMORY, "out of memory for a backend");
+
+    b->dialect = d;
+    b->conf = *c;
+    arena_init(&b->arena, 0);
+    b->conf.type = kept_cstr(&b->arena, c->type ? c->type : d->type, &ok);
+    b->conf.model = kept(&b->arena, c->model, &ok);
+    b->conf.key = kept(&b->arena, c->key, &ok);
+    b->conf.version = kept(&b->arena, c->version, &ok);
+    b->conf.organization = kept(&b->arena, c->organization, &ok);
+    b->conf.project = kept(&b->arena, c->project, &ok);
+    b->conf.base_url = kept(&b->arena, c->base_url.len ? c->base_url : str_of(default_url), &ok);
+    b->learned = learned_new();
+    ok = ok && b->learned;
+
+    enum err e = ok ? url_parse(&b->base, b->conf.base_url, &b->arena) : ERR_MEMORY;
+    if (e == ERR_INVALID)
+        err_set(why, e, "not a valid http(s) address: \"%.*s\"", STR_ARG(b->conf.base_url));
+    if (!e) {
+        while (b->base.target.len && str_ends(b->base.target, STR("/"))) b->base.target.len--;
+        b->host = arena_strf(&b->arena, "%.*s", STR_ARG(b->base.authority)).at;
+        if (b->host == NULL) e = ERR_MEMORY;
+    }
+    if (e) {
+        remote_close(b);
+        return e == ERR_MEMORY ? err_set(why, e, "out of memory for a backend") : e;
+    }
+    *out = b;
+    return ERR_NONE;
+}
+
+void remote_close(struct backend *b)
+{
+    if (b == NULL) return;
+    learned_free(b->learned);
+    arena_fini(&b->arena);
+    free(b);
+}
+
+enum err remote_url(struct url *out, const struct backend *b, const char *path, struct arena *a)
+{
+    str target = b->base.target;
+    size_t query = str_find_char(target, '?');
+    str front = str_head(target, query), back = query == STR_NPOS ? STR("") : str_tail(target, query);
+
+    while (str_ends(front, STR("/"))) front.len--;
+    *out = b->base;
+    out->target = arena_strf(a, "%.*s%s%.*s", STR_ARG(front), path, STR_ARG(back));
+    return out->target.at ? ERR_NONE : ERR_MEMORY;
+}
+
+/* ---- the free check ---- */
+
+struct preparing {
+    struct backend *backend;
+    remote_ready_fn *done;
+    void *ctx;
+    int status;
+    struct fault_hints hints;
+    struct buf body;
+};
+
+static void preparing_free(void *ctx)
+{
+    struct preparing *p = ctx;
+
+    buf_fini(&p->body);
+    free(p);
+}
+
+/* Lists give a date, a time stamp or null. */
+static bool is_shut_down(yyjson_val *model, const char *today)
+{
+    str date = json_str(json_get(model, "shutdown_date"));
+    uint64_t stamp;
+
+    if (str_eq(json_get_str(model, "lifecycle"), STR("retired"))) return true;
+    if (date.len == 0) return false;
+    if (str_to_u64(date, &stamp)) return stamp <= clock_wall_us() / 1000000;
+    return date.len >= 10 && str_cmp(str_head(date, 10), str_of(today)) <= 0;
+}
+
+static str id_of(yyjson_val *model)
+{
+    str id = json_get_str(model, "id");
+
+    if (id.len == 0) id = json_get_str(model, "name");
+    return str_starts(id, STR("models/")) ? str_tail(id, 7) : id;
+}
+
+static size_t likeness(str a, str b)
+{
+    size_t n = 0;
+    while (n < a.len && n < b.len && a.at[n] == b.at[n]) n++;
+    return n;
+}
+
+/* The names that most resemble what was asked for, best first. */
+struct names {
+    str at[LIST_NAMES];
+    size_t like[LIST_NAMES], count;
+};
+
+static void add_name(struct names *n, str id, size_t like)
+{
+    size_t at = n->count < LIST_NAMES ? n->count++ : LIST_NAMES - 1;
+
+    if (at == LIST_NAMES - 1 && n->count == LIST_NAMES && n->at[at].len && n->like[at] >= like) return;
+    while (at > 0 && n->like[at - 1] < like) {
+        n->at[at] = n->at[at - 1];
+        n->like[at] = n->like[at - 1];
+        at--;
+    }
+    n->at[at] = id;
+    n->like[at] = like;
+}
+
+static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note *why)
+{
+    struct backend *b = p->backend;
+    yyjson_val *list = json_get(root, "data"), *m;
+    yyjson_arr_iter it;
+    struct names names = {0};
+    char today[CLOCK_ISO_BYTES], text[300] = "";
+    size_t n = 0;
+    str model = b->conf.model;
+
+    if (!yyjson_is_arr(list)) list = json_get(root, "models");
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0) return;
+    if (str_starts(model, STR("models/"))) model = str_tail(model, 7);
+    clock_iso(today, clock_wall_us());
+    yyjson_arr_iter_init(list, &it);
+    while ((m = yyjson_arr_iter_next(&it))) {
+        str id = id_of(m);
+        bool dead = is_shut_down(m, today);
+        if (str_eq(id, model) && !dead) {
+            int64_t ctx = json_get_int(m, "max_model_len", 0);
+            if (!ctx) ctx = json_get_int(m, "inputTokenLimit", 0);
+            if (ctx > 0 && ctx < INT32_MAX) b->context_length = (int)ctx;
+            return;
+        }
+        if (!dead && id.len) add_name(&names, id, likeness(id, model));
+    }
+    for (size_t i = 0; i < names.count && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", i ? ", " : "", STR_ARG(str_head(names.at[i], 60)));
+    err_set(why, ERR_NONE, "the provider does not list the model \"%.*s\"; it has %s",
+            STR_ARG(str_head(model, 100)), names.count ? text : "none");
+}
+
+static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
+{
+    const struct backend *b = p->backend;
+    yyjson_doc *doc = NULL;
+
+    if (p->status == 401) {
+        *e = err_set(why, ERR_AUTH, "the provider rejected %s (401)", b->key_name);
+        why->http_status = 401;
+        return;
+    }
+    if (json_read(&doc, buf_str(&p->body), LIST_DEPTH, JSON_PLAIN, NULL)) doc = NULL;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool passes = p->status == 408 || p->status == 429 || p->status >= 500;
+    if (p->status < 300) {
+        look_at_list(p, root, why);
+    } else {
+        struct fault f;
+        fault_read(&f, p->status, root, buf_str(&p->body));
+        /* Google's form of a wrong key is a 400. */
+        if (f.e == ERR_AUTH && p->status == 400) {
+            *e = err_set(why, ERR_AUTH, "the provider rejected %s (400)", b->key_name);
+        } else if (p->status == 501 || p->status == 505 || !passes) {
+            /* No list here, or none for this key: the first request will tell. */
+            if (p->status == 403) fault_note(why, &f, b->host, b->conf.key);
+        } else {
+            fault_note(why, &f, b->host, b->conf.key);
+            *e = f.e;
+            if (p->hints.retry_after_ms > 0) why->retry_after_ms = p->hints.retry_after_ms;
+        }
+    }
+    yyjson_doc_free(doc);
+}
+
+static void on_head(void *ctx, int status, const struct headers *h)
+{
+    struct preparing *p = ctx;
+
+    p->status = status;
+    fault_hints_read(&p->hints, h, clock_wall_us());
+}
+
+static void on_body(void *ctx, str piece)
+{
+    buf_add(&((struct preparing *)ctx)->body, piece);
+}
+
+static void on_done(void *ctx, enum err e, const struct err_note *why)
+{
+    struct preparing *p = ctx;
+    struct err_note note = *why;
+    remote_ready_fn *done = p->done;
+
+    ctx = p->ctx;
+    if (!e) judge_list(p, &e, &note);
+    if (e && note.http_status < 0) note.http_status = 0;
+    preparing_free(p);
+    done(ctx, e, &note);
+}
+
+void remote_prepare(struct backend *b, struct loop *l, const char *path,
+                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done, void *ctx)
+{
+    struct preparing *p = calloc(1, sizeof *p);
+    struct err_note why = {0};
+    struct call c = {0};
+    struct http_call *call;
+    enum err e = p ? ERR_NONE : ERR_MEMORY;
+
+    (void)l;
+    arena_init(&c.arena, 0);
+    if (!e) {
+        *p = (struct preparing){.backend = b, .done = done, .ctx = ctx};
+        buf_init(&p->body, LIST_BYTES_MAX);
+        e = remote_url(&c.url, b, path, &c.arena);
+    }
+    if (!e) {
+        call_header(&c, "Accept", STR("application/json"));
+        sign(b, &c);
+        for (size_t i = 0; i < c.headers_count; i++)
+            if (c.headers[i].value.at == NULL) e = ERR_MEMORY;
+    }
+    if (!e) {
+        struct http_ask ask = {
+            .method = "GET",
+            .url = &c.url,
+            .headers = c.headers,
+            .headers_count = c.headers_count,
+            .connect_ms = b->conf.connect_ms,
+            .first_byte_ms = b->conf.idle_ms,
+            .idle_ms = b->conf.idle_ms,
+            .total_ms = b->conf.total_ms,
+            .body_bytes_max = LIST_BYTES_MAX,
+        };
+        struct http_call_events to = {
+            .ctx = p, .head = on_head, .body = on_body, .done = on_done, .dropped = preparing_free};
+        e = http_call_start(&call, http_client_here(), &ask, to, &why);
+    }
+    arena_fini(&c.arena);
+    if (!e) return;
+    if (p) preparing_free(p);
+    done(ctx, e, &why);
+}

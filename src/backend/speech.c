@@ -1,0 +1,137 @@
+#include "backend/speech.h"
+
+#include "backend/dialect.h"
+#include "backend/usage.h"
+#include "conf/limits.h"
+
+void speech_init(struct answer *a)
+{
+    buf_init(&a->room, 3u * UPSTREAM_EVENT_BYTES_MAX);
+    buf_init(&a->body, UPSTREAM_ANSWER_BYTES_MAX);
+    sse_init(&a->sse, UPSTREAM_EVENT_BYTES_MAX);
+    a->text_halves = a->reasoning_halves = (struct halves){0};
+    a->source = REASONING_NONE;
+    a->refused = false;
+    a->finish = FINISH_NONE;
+    a->usage = usage_unknown;
+    a->total_tokens = -1;
+    a->bytes = 0;
+}
+
+void speech_fini(struct answer *a)
+{
+    buf_fini(&a->room);
+    think_fini(&a->think);
+    tools_fini(&a->tools);
+}
+
+static void give_text(void *ctx, str text)
+{
+    struct answer *a = ctx;
+
+    if (a->over) return;
+    a->sent = true;
+    a->bytes += text.len;
+    if (a->to.text) a->to.text(a->to.ctx, text);
+}
+
+static void give_reasoning(struct answer *a, str text)
+{
+    if (a->over || text.len == 0) return;
+    a->sent = true;
+    a->bytes += text.len;
+    if (a->to.reasoning) a->to.reasoning(a->to.ctx, text);
+}
+
+static void give_tagged(void *ctx, str text)
+{
+    struct answer *a = ctx;
+
+    if (a->source == REASONING_NONE) a->source = REASONING_TAGS;
+    if (a->source == REASONING_TAGS) give_reasoning(a, text);
+}
+
+static void pass_text(struct answer *a, str text)
+{
+    const struct think_to to = {.ctx = a, .text = give_text, .reasoning = give_tagged};
+
+    if (text.len) think_feed(&a->think, text, &to);
+}
+
+void answer_text(struct answer *a, str text)
+{
+    if (a->over || text.len == 0) return;
+    /* Reasoning is over: a half that waits there would come out behind the text. */
+    give_reasoning(a, halves_end(&a->reasoning_halves));
+    pass_text(a, halves_join(&a->text_halves, text, &a->room));
+}
+
+void answer_reasoning(struct answer *a, enum reasoning_source from, str text)
+{
+    if (a->over || text.len == 0) return;
+    if (a->source == REASONING_NONE) {
+        a->source = from;
+        a->think.opened = false; /* the server tells reasoning apart itself */
+    }
+    if (a->source == from) give_reasoning(a, halves_join(&a->reasoning_halves, text, &a->room));
+}
+
+/* Tool events count as something sent, which the assembler does not know. */
+static void on_tool_begin(void *ctx, int index, str id, str name)
+{
+    struct answer *a = ctx;
+
+    a->sent = true;
+    a->bytes += name.len;
+    if (a->to.tool_begin) a->to.tool_begin(a->to.ctx, index, id, name);
+}
+
+static void on_tool_args(void *ctx, int index, str fragment)
+{
+    struct answer *a = ctx;
+
+    a->bytes += fragment.len;
+    if (a->to.tool_args) a->to.tool_args(a->to.ctx, index, fragment);
+}
+
+static struct sink tool_sink(struct answer *a)
+{
+    return (struct sink){.ctx = a, .tool_begin = on_tool_begin, .tool_args = on_tool_args};
+}
+
+void answer_tool(struct answer *a, const struct tool_piece *p)
+{
+    struct sink to = tool_sink(a);
+
+    if (a->over) return;
+    enum err e = tools_add(&a->tools, p, &to, &a->over);
+    if (e && !a->over) {
+        struct fault f = {.e = e == ERR_LIMIT ? ERR_SERVER : e, .message = STR("too many tool calls"), .retry_after_ms = -1};
+        answer_fault(a, &f);
+    }
+}
+
+void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens)
+{
+    a->usage = *u;
+    a->total_tokens = total_tokens;
+}
+
+bool speech_holds(const struct answer *a)
+{
+    return a->think.blanks.len || a->think.matched || a->text_halves.high[0] || a->reasoning_halves.high[0];
+}
+
+void speech_end(struct answer *a)
+{
+    const struct think_to to = {.ctx = a, .text = give_text, .reasoning = give_tagged};
+    struct sink tool_to = tool_sink(a);
+
+    give_reasoning(a, halves_end(&a->reasoning_halves));
+    pass_text(a, halves_end(&a->text_halves));
+    think_end(&a->think, &to);
+    tools_end(&a->tools, &tool_to, &a->over);
+    if (a->over) return;
+    if (a->tools.begun && a->finish == FINISH_STOP) a->finish = FINISH_TOOL_CALLS;
+    usage_settle(&a->usage, a->q, a->bytes, a->total_tokens);
+}
