@@ -46,7 +46,8 @@ static bool typographic(str text)
 
 void added_put(struct added *a, struct added_token token)
 {
-    if (token.text.len == 0 || a->count == a->cap || added_find(a, token.text)) return;
+    if (token.text.len == 0 || token.text.len > ADDED_BYTES_MAX || a->count == a->cap) return;
+    if (added_find(a, token.text)) return;
     token.guarded = token.special || !typographic(token.text);
     tokens_put(&a->names, token.text, (int32_t)a->count);
     token.text = a->names.text[a->count];
@@ -102,6 +103,15 @@ static void trie_put(struct added_trie *t, str text, int32_t token)
     if (text.len && t->nodes[node].token < 0) t->nodes[node].token = token;
 }
 
+/* The same from the last byte to the first. */
+static void ending_put(struct added_trie *t, str text, int32_t token)
+{
+    char turned[ADDED_BYTES_MAX];
+
+    for (size_t i = 0; i < text.len; i++) turned[i] = text.at[text.len - 1 - i];
+    trie_put(t, (str){turned, text.len}, token);
+}
+
 /* The longest token that `text` begins with, -1 when none; *len is its length.  `cut` (may be NULL)
  * tells whether the text ended while a longer token was still possible. */
 static int32_t trie_longest(const struct added_trie *t, str text, size_t *len, bool *cut)
@@ -142,6 +152,7 @@ enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *n
     if (!e) e = trie_init(&a->raw, arena, raw_bytes);
     if (!e) e = trie_init(&a->normalized, arena, normalized_bytes);
     if (!e) e = trie_init(&a->guarded, arena, guarded_bytes);
+    if (!e) e = trie_init(&a->endings, arena, guarded_bytes);
     if (e) return e;
 
     for (int special = 1; special >= 0; special--) {
@@ -149,7 +160,9 @@ enum err added_build(struct added *a, struct arena *arena, added_normalize_fn *n
             const struct added_token *token = &a->at[i];
             if (token->special != (special == 1)) continue;
             trie_put(token->normalized ? &a->normalized : &a->raw, texts[i], (int32_t)i);
-            if (token->guarded) trie_put(&a->guarded, token->text, (int32_t)i);
+            if (!token->guarded) continue;
+            trie_put(&a->guarded, token->text, (int32_t)i);
+            ending_put(&a->endings, token->text, (int32_t)i);
         }
     }
     return ERR_NONE;
@@ -235,11 +248,12 @@ bool added_next(struct added_scan *s, struct added_found *found)
  * What is only the inside of one is left alone: templates write "<|" role "|>". */
 static bool completes_token(const struct added *a, str text)
 {
-    for (size_t i = 0; i < a->count; i++) {
-        str token = a->at[i].text;
-        if (!a->at[i].guarded) continue;
-        for (size_t k = 1; k < token.len; k++)
-            if (token.at[k] == text.at[0] && str_starts(text, str_tail(token, k))) return true;
+    for (size_t end = 0; end < text.len && end < ADDED_BYTES_MAX; end++) {
+        int32_t node = a->endings.first[(uint8_t)text.at[end]];
+        for (size_t i = end; node && i > 0; i--)
+            node = trie_child(&a->endings, node, (uint8_t)text.at[i - 1]);
+        if (node && a->endings.nodes[node].child)
+            return true; /* more of the token would stand before */
     }
     return false;
 }

@@ -50,11 +50,13 @@ struct added {
     struct added_trie raw;        /* of texts to find before normalizing */
     struct added_trie normalized; /* of normalized texts to find afterwards */
     struct added_trie guarded;    /* of the raw texts that vocab_guard looks for */
+    struct added_trie endings;    /* of the same, from the last byte to the first */
 };
 
 /* Room for `count` tokens whose texts have `bytes` together.  ERR_LIMIT, ERR_MEMORY. */
 enum err added_init(struct added *a, struct arena *arena, size_t count, size_t bytes);
-/* Copies the text.  An empty one, and one that is already there, is ignored. */
+/* Copies the text.  An empty one, one over ADDED_BYTES_MAX and one that is
+ * already there are ignored. */
 void added_put(struct added *a, struct added_token token);
 const struct added_token *added_find(const struct added *a, str text); /* NULL when absent */
 
