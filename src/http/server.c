@@ -115,7 +115,8 @@ static bool accept_one(struct http_server *s, int fd)
     socklen_t len = sizeof a;
     char peer[46];
 
-    /* Loops that look at the same time may pass the ceiling by their number; the reserve bears it. */
+    /* Loops that look at the same time may pass the ceiling by their number; the reserve bears it.
+     */
     if (atomic_load(&s->listen->conns) >= s->listen->conns_max) {
         if (s->accepting) accept_pause(s, "as many connections as descriptors allow");
         return false;
@@ -123,7 +124,8 @@ static bool accept_one(struct http_server *s, int fd)
     int got = accept4(fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (got >= 0) {
         peer_name(peer, &a);
-        conn_new(s, got, peer); /* when memory is out it is closed, and that is all there is to say */
+        conn_new(s, got,
+                 peer); /* when memory is out it is closed, and that is all there is to say */
         return true;
     }
     switch (errno) {

@@ -17,7 +17,7 @@
 #include "conf/limits.h"
 #include "http/server_private.h"
 
-static gauge asked, ended, gone, drains, faults, refused, full_bytes, ws_open, ws_messages;
+static gauge asked, ended, gone, fulls, drains, faults, refused, full_bytes, ws_open, ws_messages;
 
 /* One worker: a loop and its server. */
 struct worker {
@@ -56,12 +56,13 @@ static void counters(char *out, size_t size)
 {
     snprintf(
         out, size,
-        "{\"asked\":%ld,\"ended\":%ld,\"gone\":%ld,\"drains\":%ld,\"faults\":%ld,\"refused\":%ld,"
+        "{\"asked\":%ld,\"ended\":%ld,\"gone\":%ld,\"fulls\":%ld,\"drains\":%ld,\"faults\":%ld,"
+        "\"refused\":%ld,"
         "\"full_bytes\":%ld,\"ws_open\":%ld,\"ws_messages\":%ld,\"conns\":%zu,\"conns_max\":%zu}",
         (long)gauge_read(&asked), (long)gauge_read(&ended), (long)gauge_read(&gone),
-        (long)gauge_read(&drains), (long)gauge_read(&faults), (long)gauge_read(&refused),
-        (long)gauge_read(&full_bytes), (long)gauge_read(&ws_open), (long)gauge_read(&ws_messages),
-        atomic_load(&listening->conns), listening->conns_max);
+        (long)gauge_read(&fulls), (long)gauge_read(&drains), (long)gauge_read(&faults),
+        (long)gauge_read(&refused), (long)gauge_read(&full_bytes), (long)gauge_read(&ws_open),
+        (long)gauge_read(&ws_messages), atomic_load(&listening->conns), listening->conns_max);
 }
 
 /* ---- requests ---- */
@@ -107,6 +108,7 @@ static void flood(struct request *r)
     while (j->left-- > 0) {
         size_t unsent = write_part(j);
         if (unsent > STREAM_UNSENT_BYTES_MAX) {
+            gauge_add(&fulls, 1);
             gauge_add(&full_bytes, (int64_t)unsent - gauge_read(&full_bytes));
             return;
         }
@@ -129,7 +131,6 @@ static struct job *new_job(struct request *r)
     j->left = query_number(r->query, STR("n"), 1);
     j->bytes = query_number(r->query, STR("bytes"), 16);
     r->app = j;
-    r->on_gone = on_gone;
     return j;
 }
 
@@ -174,10 +175,15 @@ static void head(void *ctx, struct request *r)
 {
     (void)ctx;
     gauge_add(&asked, 1);
+    r->on_gone = on_gone;
     r->body_bytes_max = query_number(r->query, STR("max"), 1024 * 1024);
     if (str_eq(r->path, STR("/denied"))) {
         response_header(r, "WWW-Authenticate", STR("Bearer"));
         response_send(r, 401, "application/json", STR("{\"detail\":\"no\"}"));
+    } else if (str_eq(r->path, STR("/early"))) { /* begun here, body() must not come */
+        struct job *j = new_job(r);
+        response_stream(r, 200, "text/plain");
+        timer_set(&j->timer, loop_here(), j->every_ms, stream_on);
     }
 }
 
