@@ -23,6 +23,7 @@ enum {
     RESERVED_DESCRIPTORS = 64, /* of the process, for all but clients and upstreams */
     LISTEN_BACKLOG = 4096,     /* a burst waits in the kernel while accepting pauses */
     ACCEPT_AT_ONCE = 32,       /* a flood of connections leaves room for those that are there */
+    CALM_MS = 2 * 1000, /* after half of the clients left: their memory goes back to the system */
     ACCEPT_RETRY_MS = 100,     /* when descriptors or places ran out */
     CLIENT_READ_BYTES = 64 * 1024,        /* one buffer a loop, for whatever comes in */
     CLIENT_OUT_BYTES_MAX = 96 * 1024 * 1024, /* unsent of one client, whatever wrote it: then it is dropped */

@@ -299,7 +299,7 @@ void conn_new(struct http_server *s, int fd, const char *peer)
     if (c->newer) c->newer->at = &c->newer;
     c->at = &s->conns;
     s->conns = c;
-    s->count++;
+    if (++s->count > s->peak) s->peak = s->count;
     atomic_fetch_add(&s->listen->conns, 1);
     conn_deadline(c, s->times.first_ms);
     set_reading(c);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -156,6 +157,18 @@ static void on_listening(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < ACCEPT_AT_ONCE && accept_one(s, fd); i++) continue;
 }
 
+/* The C library keeps freed memory for later; after a flood it is asked to give it back, or a night
+ * of idleness would be paid for at the price of the evening's peak (reliability.md section 7). */
+static void on_calm(struct timer *t)
+{
+    struct http_server *s = container_of(t, struct http_server, calm);
+
+    s->peak = s->count;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 void server_forget(struct http_conn *c)
 {
     struct http_server *s = c->server;
@@ -171,6 +184,8 @@ void server_forget(struct http_conn *c)
     *c->at = c->newer;
     if (c->newer) c->newer->at = c->at;
     s->count--;
+    if (s->count * 2 <= s->peak && !timer_is_set(&s->calm))
+        timer_set(&s->calm, s->loop, s->times.calm_ms, on_calm);
     atomic_fetch_sub(&s->listen->conns, 1);
     if (s->draining && s->count == 0) wake(s);
     accept_resume(s);
@@ -212,6 +227,7 @@ static void set_times(struct http_times *t)
         .linger_ms = LINGER_MS,
         .linger_idle_ms = LINGER_IDLE_MS,
         .accept_retry_ms = ACCEPT_RETRY_MS,
+        .calm_ms = CALM_MS,
         .ws_ping_ms = WS_PING_MS,
         .ws_pong_ms = WS_PONG_MS,
         .ws_close_ms = WS_CLOSE_MS,
@@ -326,6 +342,7 @@ void http_server_free(struct http_server *s)
     if (s == NULL) return;
     assert(s->count == 0);
     s->freeing = true;
+    timer_stop(&s->calm);
     close_polls(s);
     uv_close((uv_handle_t *)&s->turn, on_handle_closed);
 }

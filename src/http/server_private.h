@@ -45,7 +45,7 @@ struct http_times {
     unsigned first_ms; /* a new connection that says nothing */
     unsigned head_ms, body_ms, idle_ms, stalled_ms;
     unsigned linger_ms, linger_idle_ms;
-    unsigned accept_retry_ms;
+    unsigned accept_retry_ms, calm_ms;
     unsigned ws_ping_ms, ws_pong_ms, ws_close_ms;
 };
 
@@ -63,7 +63,8 @@ struct http_server {
     uv_idle_t turn;            /* runs only while something is due */
 
     struct http_conn *conns; /* all of them */
-    size_t count;
+    size_t count, peak;      /* the most there were since memory was given back last */
+    struct timer calm;       /* then it is */
     struct http_conn *due, **due_end;
     size_t due_count;
 
