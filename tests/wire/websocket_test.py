@@ -2,6 +2,8 @@
 import base64
 import hashlib
 import os
+import random
+import socket
 import struct
 import time
 
@@ -278,6 +280,26 @@ def back_pressure():
             w.send(TEXT, "send 8000000")
             s.wait_for("ws_open", 1, 1)
             s.wait_for("ws_open", 0, 2)
+
+
+@test
+def noise():
+    """no bytes whatever end the server: random frames, whole and spoiled"""
+    chance = random.Random(6455)
+    with Server() as s:
+        for _ in range(300):
+            with Socket(s) as w:
+                data = b"".join(frame(chance.choice([0, 1, 2, 3, 8, 9, 10, 15]), chance.randbytes(chance.randrange(300)),
+                                      fin=chance.random() < 0.8, rsv=chance.random() < 0.05) for _ in range(8))
+                spoiled = bytearray(data)
+                spoiled[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+                try:
+                    w.c.send(bytes(spoiled), chance.randrange(len(data)))
+                    w.c.s.settimeout(0.01)
+                    w.c.rest()
+                except (socket.timeout, ConnectionResetError, BrokenPipeError):
+                    pass
+        s.wait_for("ws_open", 0)
 
 
 @test

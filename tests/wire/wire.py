@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -12,6 +13,10 @@ import traceback
 
 ECHO = os.environ.get("SEMA_HTTP_ECHO") or sys.argv[1]
 tests = []
+
+# The tests hold many sockets themselves.
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096) if hard != resource.RLIM_INFINITY else 4096, hard))
 
 
 def test(fn):
@@ -45,7 +50,6 @@ class Server:
     def __init__(self, *options, fds=None):
         limit = None
         if fds:
-            import resource
             limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (fds, fds))
         self.process = subprocess.Popen([ECHO, *options], stdout=subprocess.PIPE, text=True, preexec_fn=limit)
         line = self.process.stdout.readline()

@@ -3,98 +3,7 @@
 #include "check.h"
 
 #include "conf/limits.h"
-#include "http/parser.h"
-
-enum { BODY_MAX = 64 };
-
-/* What a server would see: one line a request, up to the first refusal. */
-struct trace {
-    struct buf seen; /* the lines */
-    struct buf kept; /* bytes of a head that is not complete */
-    struct buf body;
-    struct parser parser;
-    struct request request;
-    bool in_body, over;
-};
-
-static void begin(struct trace *t)
-{
-    parser_init(&t->parser);
-    t->request = (struct request){0};
-    buf_init(&t->body, 1 << 20);
-    t->in_body = false;
-}
-
-static void trace_init(struct trace *t)
-{
-    *t = (struct trace){0};
-    buf_init(&t->seen, 1 << 20);
-    buf_init(&t->kept, 1 << 20);
-    begin(t);
-}
-
-static void trace_fini(struct trace *t)
-{
-    buf_fini(&t->seen);
-    buf_fini(&t->kept);
-    buf_fini(&t->body);
-    arena_fini(&t->request.arena);
-}
-
-static void end_request(struct trace *t)
-{
-    struct request *r = &t->request;
-
-    buf_addf(&t->seen, "%.*s %.*s", STR_ARG(r->method), STR_ARG(r->path));
-    if (r->query.at) buf_addf(&t->seen, "?%.*s", STR_ARG(r->query));
-    buf_addf(&t->seen, " %.*s%s%s", STR_ARG(r->host), r->http10 ? " 1.0" : "",
-             t->parser.keep_alive ? "" : " close");
-    if (t->parser.expects) buf_add(&t->seen, STR(" expects"));
-    if (parser_has_body(&t->parser) || t->body.len)
-        buf_addf(&t->seen, " [%.*s]", STR_ARG(buf_str(&t->body)));
-    buf_add(&t->seen, STR("\n"));
-    t->over = !t->parser.keep_alive;
-    arena_fini(&r->arena);
-    buf_fini(&t->body);
-    begin(t);
-}
-
-static size_t run(struct trace *t, str in)
-{
-    struct parser *p = &t->parser;
-    enum parsed e;
-    size_t used = 0;
-
-    if (t->in_body) {
-        e = parser_body(p, in, BODY_MAX, &t->body, &used);
-        if (e == PARSED_DONE) end_request(t);
-    } else {
-        e = parser_head(p, in);
-        if (e == PARSED_DONE) {
-            used = p->head_bytes;
-            str head = str_span(in.at + p->line_at, p->head_bytes - p->line_at);
-            e = parser_request(p, &t->request, arena_str(&t->request.arena, head));
-            if (e == PARSED_DONE && !parser_has_body(p))
-                end_request(t);
-            else if (e == PARSED_DONE && p->body_left > BODY_MAX)
-                e = PARSED_LIMIT;
-            else if (e == PARSED_DONE)
-                t->in_body = true;
-        }
-    }
-    if (e == PARSED_BAD) buf_addf(&t->seen, "%d\n", p->status);
-    if (e == PARSED_LIMIT) buf_add(&t->seen, STR("413\n"));
-    if (e == PARSED_BAD || e == PARSED_LIMIT) t->over = true;
-    return used;
-}
-
-static void feed(struct trace *t, str in)
-{
-    if (t->over || in.len == 0) return;
-    buf_add(&t->kept, in);
-    for (size_t used = 1; used > 0 && t->kept.len > 0 && !t->over; buf_drop(&t->kept, used))
-        used = run(t, buf_str(&t->kept));
-}
+#include "unit/http/request_trace.h"
 
 /* The whole at once, every single cut, and byte by byte. */
 static void check_cuts(str in, str want)
@@ -103,15 +12,15 @@ static void check_cuts(str in, str want)
 
     for (size_t cut = 0; cut <= in.len; cut++) {
         trace_init(&t);
-        feed(&t, str_head(in, cut));
-        feed(&t, str_tail(in, cut));
+        trace_feed(&t, str_head(in, cut));
+        trace_feed(&t, str_tail(in, cut));
         if (!str_eq(buf_str(&t.seen), want))
             print_error("input: \"%.*s\" cut at %zu\n", STR_ARG(in), cut);
         check_str(buf_str(&t.seen), want);
         trace_fini(&t);
     }
     trace_init(&t);
-    for (size_t i = 0; i < in.len; i++) feed(&t, str_head(str_tail(in, i), 1));
+    for (size_t i = 0; i < in.len; i++) trace_feed(&t, str_head(str_tail(in, i), 1));
     check_str(buf_str(&t.seen), want);
     trace_fini(&t);
 }
@@ -379,12 +288,12 @@ static void check_pieces(str in, str want)
         trace_init(&t);
         if (pieces[i] ==
             1) { /* byte by byte only where it matters: copying what was kept is slow here */
-            feed(&t, str_head(in, in.len > 40 ? in.len - 40 : 0));
+            trace_feed(&t, str_head(in, in.len > 40 ? in.len - 40 : 0));
             for (size_t at = in.len > 40 ? in.len - 40 : 0; at < in.len; at++)
-                feed(&t, str_head(str_tail(in, at), 1));
+                trace_feed(&t, str_head(str_tail(in, at), 1));
         } else {
             for (str rest = in; rest.len > 0; rest = str_tail(rest, pieces[i]))
-                feed(&t, str_head(rest, pieces[i]));
+                trace_feed(&t, str_head(rest, pieces[i]));
         }
         check_str(str_tail(buf_str(&t.seen), t.seen.len > 8 ? t.seen.len - 8 : 0), want);
         trace_fini(&t);
@@ -417,8 +326,8 @@ static void test_line_limit(void **state)
         for (size_t cut = 0; cut < 3; cut++) {
             struct trace t;
             trace_init(&t);
-            feed(&t, str_head(buf_str(&b), 70000 * cut / 2));
-            feed(&t, str_tail(buf_str(&b), 70000 * cut / 2));
+            trace_feed(&t, str_head(buf_str(&b), 70000 * cut / 2));
+            trace_feed(&t, str_tail(buf_str(&b), 70000 * cut / 2));
             check_str(str_tail(buf_str(&t.seen), t.seen.len > want.len ? t.seen.len - want.len : 0),
                       want);
             trace_fini(&t);
