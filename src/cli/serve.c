@@ -29,6 +29,7 @@
 enum {
     AFTER_TIMEOUT_MS = 1000, /* for errors to reach the clients before connections are cut */
     STORED_LOOK_MS = 2,      /* between looks whether the last turns are stored */
+    TIDY_MS = 2000,          /* between looks whether memory can be given back */
     WATCHDOG_S = 5,          /* after SHUTDOWN_TIMEOUT: the end, even if a loop hangs */
 };
 
@@ -60,7 +61,8 @@ struct serve {
     enum serve_state state;
     int status;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
-    struct timer timeout, wait;
+    struct timer timeout, wait, tidy;
+    struct process_tidy tidied;
 };
 
 static const int signal_numbers[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -89,6 +91,7 @@ static void on_finish(struct task *t)
     if (w == &s->workers[0]) {
         for (int i = 0; i < 3; i++) uv_close((uv_handle_t *)&s->signals[i], NULL);
         timer_stop(&s->timeout);
+        timer_stop(&s->tidy);
     }
     loop_stop(w->loop);
     /* Models may still be preparing over the client's connections: those end after the loop. */
@@ -239,11 +242,20 @@ static void on_models_settled(void *ctx, enum err e, const struct err_note *why)
     drain(s, 0);
 }
 
+static void on_tidy(struct timer *t)
+{
+    struct serve *s = container_of(t, struct serve, tidy);
+
+    process_tidy(&s->tidied);
+    timer_set(t, s->workers[0].loop, TIDY_MS, on_tidy);
+}
+
 /* The first thing on loop 0, so that preparing finds its loop and its client. */
 static void on_start(struct task *t)
 {
     struct worker *w = container_of(t, struct worker, start);
 
+    timer_set(&w->serve->tidy, w->loop, TIDY_MS, on_tidy);
     models_prepare(w->serve->parts.models, on_models_settled, w->serve);
 }
 
@@ -360,6 +372,26 @@ static void serve_all(struct serve *s)
     log_event(LEVEL_INFO, "serve", "application_shutdown");
 }
 
+/* On the terminal, and in the log for those who see nothing else. */
+static void warn(const struct conf *c)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+
+    if (to == NULL) return;
+    conf_warn(c, to);
+    fclose(to);
+    fputs(text, stderr);
+    str rest = str_span(text, bytes), line;
+    while (bytes && str_split(&rest, '\n', &line)) {
+        if (str_starts(line, STR("warning: "))) line = str_tail(line, 9);
+        if (line.len)
+            log_event(LEVEL_WARNING, "serve", "configuration_warning", LOG_STR("text", line));
+    }
+    free(text);
+}
+
 static int start(struct serve *s)
 {
     const struct conf *c = s->conf;
@@ -378,7 +410,7 @@ static int start(struct serve *s)
         fprintf(stderr, "config: %s\n", why.text);
         return EXIT_MISTAKE;
     }
-    conf_warn(c, stderr);
+    warn(c);
     if (!e) e = open_parts(s, &why);
     if (e == ERR_INVALID) {
         fprintf(stderr, "config: %s\n", err_text(&why, e));

@@ -122,6 +122,10 @@ class Server:
     def chat(self, message, session="s"):
         return self.request("POST", "/api/v1/chat", {"message": message, "session_id": session})
 
+    def resident(self):
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def signal(self, number):
         self.process.send_signal(number)
 

@@ -30,6 +30,7 @@ def test_an_open_server_warns():
     with Folder() as f, f.serve(HOST="0.0.0.0") as s:
         contains(s.stderr(), "warning: HOST: 0.0.0.0 is open to other machines")
         equal(s.stop(), 0)
+        contains(s.events(), "configuration_warning")
 
 
 def test_a_taken_port_is_one_line_and_status_3():
@@ -157,6 +158,26 @@ def test_several_loops_serve_and_stop():
         for i in range(40):
             equal(s.chat("hello", f"s{i}")[0], 200)
         equal(s.request("GET", "/api/v1/health")[1]["active_sessions"], 40)
+        equal(s.stop(), 0)
+
+
+def test_memory_of_a_rush_goes_back():
+    with Folder() as f, f.serve(MAX_CONCURRENT_STREAMS="0", RATE_LIMIT="0", **scripted(f, HANGS)) as s:
+        s.ready()
+        before = s.resident()
+        rush = []
+        for i in range(400):
+            c = socket.create_connection(("127.0.0.1", s.port), timeout=LIMIT)
+            c.sendall(b"GET /api/v1/chat/stream?message=hang&session_id=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % i)
+            rush.append(c)
+        for c in rush:
+            c.recv(1)
+        during = s.resident()
+        for c in rush:
+            c.close()
+        if "SAN_OPTIONS" not in " ".join(os.environ):  # sanitizers keep what is freed
+            s.until(lambda: s.resident() < before + (2 << 20))
+        assert during > before
         equal(s.stop(), 0)
 
 
