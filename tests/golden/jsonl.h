@@ -16,7 +16,7 @@
 /* A file whole; .at is NULL when it cannot be read.  Never freed: the program ends soon. */
 static inline str jsonl_read(const char *folder, const char *name)
 {
-    char path[4096];
+    char path[20000];
     struct buf b;
     size_t n;
 

@@ -40,8 +40,9 @@ static void add_role(struct chat_form *c, str name, str token)
     c->roles[c->roles_count++].token = token;
 }
 
-/* What the vocabulary knows first, then every other "..._token" of the configuration. */
-static void read_roles(struct chat_form *c, yyjson_val *config)
+/* What the vocabulary knows first, then every other "..._token" of the configuration, then what the
+ * family's tokenizer class means when nothing is said (DialoGPT's files name no special token). */
+static void read_roles(struct chat_form *c, yyjson_val *config, const char *family)
 {
     static const char *const known[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                         "pad_token", "cls_token", "mask_token"};
@@ -56,6 +57,8 @@ static void read_roles(struct chat_form *c, yyjson_val *config)
         if (!str_ends(name, STR("_token"))) continue;
         add_role(c, name, yyjson_is_obj(v) ? json_get_str(v, "content") : json_str(v));
     }
+    if (family && strcmp(family, "gpt2") == 0)
+        for (i = 0; i < 3; i++) add_role(c, str_of(known[i]), STR("<|endoftext|>"));
 }
 
 /* ---- the template ---- */
@@ -63,18 +66,28 @@ static void read_roles(struct chat_form *c, yyjson_val *config)
 /* The form that a family documents where its files hold no template. */
 static str built_in(const char *family)
 {
+    /* ai.google.dev/gemma/docs/core/prompt-structure: turns of user and model, no system's. */
+    static const char gemma[] =
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% if (m['role'] == 'user') != (loop.index0 is even) %}{{ raise_exception("
+        "'Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+        "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' + "
+        "m['content']|trim + '<end_of_turn>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}";
     /* microsoft/phi-2's model card, "QA format". */
     static const char phi[] =
-        "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ 'Output: ' + "
-        "m['content'] + '\\n' }}{% else %}{{ 'Instruct: ' + m['content'] + '\\n' }}"
-        "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'Output:' }}"
-        "{% endif %}";
-    /* DialoGPT: turns joined, each followed by the end token (its paper's section 3, and its card).
-     */
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ 'Output: ' + m['content'] + "
+        "'\n' }}"
+        "{% else %}{{ 'Instruct: ' + m['content'] + '\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'Output:' }}{% endif %}";
+    /* DialoGPT: turns joined, each followed by the end token (its model card). */
     static const char turns[] =
         "{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}";
 
-    return str_of(family && strcmp(family, "phi") == 0 ? phi : turns);
+    str name = str_of(family);
+    if (str_starts(name, STR("gemma"))) return str_of(gemma);
+    return str_of(str_eq(name, STR("phi")) ? phi : turns);
 }
 
 static enum err parse_source(struct chat_form *c, str source, struct template **out,
@@ -120,21 +133,22 @@ static enum err read_file(struct chat_form *c, struct files *f, struct err_note 
     return parse_source(c, c->source, &c->plain, "chat_template.jinja", why);
 }
 
-static enum err read_config(struct chat_form *c, struct files *f, struct err_note *why)
+static enum err read_config(struct chat_form *c, struct files *f, const char *family,
+                            struct err_note *why)
 {
     str text;
     yyjson_doc *doc;
     enum err e = files_get(f, "tokenizer_config.json", &text, why);
 
     if (e == ERR_NOT_FOUND) {
-        read_roles(c, NULL);
+        read_roles(c, NULL, family);
         return ERR_NONE;
     }
     if (e) return e;
     if (json_read(&doc, text, CONFIG_DEPTH_MAX, JSON_RAW_NUMBERS, NULL))
         return err_set(why, ERR_MODEL_UNUSABLE, "tokenizer_config.json: not valid JSON");
     yyjson_val *config = yyjson_doc_get_root(doc);
-    read_roles(c, config);
+    read_roles(c, config, family);
     if (c->plain == NULL) e = read_field(c, json_get(config, "chat_template"), why);
     yyjson_doc_free(doc);
     return e;
@@ -342,7 +356,7 @@ enum err chat_form_open(struct chat_form **out, struct files *f, const struct vo
     arena_init(&c->arena, 0);
     c->vocab = vocab;
     enum err e = read_file(c, f, why);
-    if (!e) e = read_config(c, f, why);
+    if (!e) e = read_config(c, f, family, why);
     if (!e && c->plain == NULL) e = read_gguf(c, f, why);
     if (!e && c->plain == NULL)
         e = parse_source(c, built_in(family), &c->plain, "built-in form", why);
