@@ -8,8 +8,7 @@ static const char failed[] = "Failed to generate response";
 
 static void rejected(struct failure *f, enum err e, const struct err_note *why)
 {
-    /* Only a provider answers with an HTTP status; without one the model is local. */
-    bool local = why == NULL || why->http_status == 0;
+    bool local = why && why->ours;
 
     f->event = failed;
     switch (e) {
@@ -29,7 +28,7 @@ static void rejected(struct failure *f, enum err e, const struct err_note *why)
         f->msg = "The model takes no images, a request without them would be answered";
         break;
     default:
-        f->own_words = local && why && why->text[0] != '\0';
+        f->own_words = local && why->text[0] != '\0';
         f->field = f->own_words ? "message" : NULL;
         f->msg = "The provider refused the request as invalid (bad_request), "
                  "other parameters may pass";

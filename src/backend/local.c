@@ -444,6 +444,7 @@ static void on_done(void *ctx, enum err e, enum engine_finish finish, struct eng
     pthread_mutex_lock(&a->lock);
     if (a->end.e == ERR_NONE) a->end.e = e;
     a->end.why = *why;
+    a->end.why.ours = true;
     a->end.finish = finishes[finish];
     a->end.calls = 1;
     a->end.usage = usage_unknown;
@@ -547,6 +548,7 @@ static enum err local_ask(struct answer **out, struct backend *b, struct loop *l
 
     enum err e = start(a, b, q, why);
     if (e) {
+        if (why) why->ours = true;
         answer_free(a);
         return e;
     }

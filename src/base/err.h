@@ -80,6 +80,7 @@ struct err_note {
     char text[512];     /* cut when longer, always terminated */
     int retry_after_ms; /* what the other side asked us to wait; 0 when it did not say */
     int http_status;    /* of the provider's answer; 0 when there was none */
+    bool ours;          /* no provider's words: of a local model, so a client may read them */
 };
 
 /* Both return `e`, so that `return err_set(why, ERR_INVALID, "...")` reads as one thought.  `why` may be

@@ -637,6 +637,10 @@ class Checks:
         if not low <= got <= high:
             raise Failed(f"{what} is {got!r}, not within {low!r}..{high!r}")
 
+    def took(self, began, low, high, what="the time"):
+        """Seconds since `began`; the upper bound is stretched on slow machines."""
+        self.inside(time.monotonic() - began, low, high * SLOW, what)
+
     def grew(self, kb, most_kb, what="memory"):
         """Resident memory; what a sanitizer holds says nothing."""
         if kb > most_kb and not sanitized():

@@ -6,7 +6,7 @@
 static void test_turns(void **state)
 {
     (void)state;
-    const struct err_note local = {.text = "roles must alternate"};
+    const struct err_note local = {.text = "roles must alternate", .ours = true};
     const struct err_note provider = {.text = "secret words of a provider", .http_status = 400};
     const struct err_note later = {.text = "x", .http_status = 429, .retry_after_ms = 2100};
     const struct {
@@ -35,7 +35,7 @@ static void test_turns(void **state)
         {ERR_INTERNAL, NULL, 500, "internal_error", "Internal server error", "Failed to generate response", NULL, 0},
         {ERR_IO, NULL, 500, "internal_error", "Internal server error", "Failed to generate response", NULL, 0},
         {ERR_CONTEXT_LENGTH, &provider, 422, "provider_context_length", NULL, "Failed to generate response", NULL, 0},
-        {ERR_CONTEXT_LENGTH, NULL, 422, "provider_context_length", NULL, "Failed to generate response", "message", 0},
+        {ERR_CONTEXT_LENGTH, &local, 422, "provider_context_length", NULL, "Failed to generate response", "message", 0},
         {ERR_CONTENT_FILTER, &provider, 422, "provider_content_filter", NULL, "Failed to generate response", NULL, 0},
         {ERR_BAD_REQUEST, &provider, 422, "provider_bad_request", NULL, "Failed to generate response", NULL, 0},
         {ERR_BAD_REQUEST, &local, 422, "provider_bad_request", NULL, "Failed to generate response", "message", 0},
@@ -53,7 +53,7 @@ static void test_turns(void **state)
         check_str(str_of(f.event), str_of(cases[i].event));
         check_str(str_of(f.field), str_of(cases[i].field));
         check_int(f.retry_after_s, cases[i].retry_s);
-        check_true(f.own_words == (cases[i].why == &local));
+        check_true(f.own_words == (cases[i].why == &local && cases[i].e == ERR_BAD_REQUEST));
     }
 }
 
