@@ -151,6 +151,10 @@ void response_header(struct request *r, const char *name, str value)
     struct extra *x = arena_new(&r->arena, struct extra);
 
     assert(!c->begun);
+    if (str_eq_nocase(str_of(name), STR("Connection"))) {
+        c->close |= str_eq_nocase(value, STR("close"));
+        return;
+    }
     if (x == NULL) return;
     x->name = arena_str(&r->arena, str_of(name));
     x->value = arena_str(&r->arena, value);

@@ -86,6 +86,7 @@ static void body(void *ctx, struct request *r)
     } else if (str_eq(r->path, STR("/ws")) && ws_asked(r) && ws_version_fits(r)) {
         ws_accept(&f.ws, r, (struct ws_app){.message = on_message, .closed = on_ws_closed});
     } else {
+        if (str_eq(r->path, STR("/last"))) response_header(r, "Connection", STR("close"));
         response_header(r, "X-Echo", r->query);
         response_header(r, "X-Lines", STR("a\r\nInjected: b\n\tc\x7f"));
         response_send(r, 200, "text/plain", STR("fine"));
@@ -315,6 +316,23 @@ static void test_header_lines(void **state)
     end();
 }
 
+/* The app may end the connection with its answer. */
+static void test_app_closes(void **state)
+{
+    (void)state;
+    begin();
+    int fd = connect_to("127.0.0.1");
+    say(fd, "GET /last HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    turn(3);
+    str answer = hear(fd);
+    size_t at = str_find(answer, STR("\r\nConnection: close\r\n"));
+    check_true(at != STR_NPOS && !has(str_tail(answer, at + 1), "\r\nConnection"));
+    check_true(!has(str_tail(answer, 1), "HTTP/1.1"));
+    check_int(recv(fd, got, 1, 0), 0);
+    close(fd);
+    end();
+}
+
 /* A hundred pipelined requests are answered in one write: one segment or a few, not a hundred. */
 static void test_one_write(void **state)
 {
@@ -462,12 +480,19 @@ static void test_ws_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drain_unread),       cmocka_unit_test(test_drain_queue),
-        cmocka_unit_test(test_drained_when_empty), cmocka_unit_test(test_kill_inside),
-        cmocka_unit_test(test_gone_later),         cmocka_unit_test(test_answered_then_gone),
-        cmocka_unit_test(test_header_lines),       cmocka_unit_test(test_one_write),
-        cmocka_unit_test(test_socket_options),     cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_bad_hosts),          cmocka_unit_test(test_ws_pause),
+        cmocka_unit_test(test_drain_unread),
+        cmocka_unit_test(test_drain_queue),
+        cmocka_unit_test(test_drained_when_empty),
+        cmocka_unit_test(test_kill_inside),
+        cmocka_unit_test(test_gone_later),
+        cmocka_unit_test(test_answered_then_gone),
+        cmocka_unit_test(test_header_lines),
+        cmocka_unit_test(test_app_closes),
+        cmocka_unit_test(test_one_write),
+        cmocka_unit_test(test_socket_options),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_bad_hosts),
+        cmocka_unit_test(test_ws_pause),
         cmocka_unit_test(test_ws_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
