@@ -109,7 +109,7 @@ enum err model_open(struct model **out, struct files *f, int threads, struct err
     }
     if (e) {
         model_close(m);
-        return e;
+        return e == ERR_IO ? ERR_MODEL_UNUSABLE : e; /* the note says what could not be read */
     }
     fill_info(m);
     *out = m;

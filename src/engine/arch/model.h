@@ -23,7 +23,9 @@ struct model_info {
     size_t kv_bytes_per_token;
 };
 
-/* threads: that compute, 1 or more; they are the model's own and sleep between passes. */
+/* threads: that compute, 1 or more; they are the model's own and sleep between passes.  `f` must
+ * outlive the model.  ERR_MODEL_UNUSABLE: damaged, unreadable, unknown; the note names file and
+ * reason. ERR_MEMORY. */
 enum err model_open(struct model **out, struct files *f, int threads, struct err_note *why);
 void model_close(struct model *m);
 const struct model_info *model_info(const struct model *m);

@@ -187,13 +187,14 @@ static void widen_q5_k(const uint8_t *b, float *to)
 static void widen_q6_k(const uint8_t *b, float *to)
 {
     float d = f16(b + 208);
-    for (int part = 0; part < 8; part++) { /* of 32 numbers under two scales */
-        int half = part / 4, quarter = part % 4;
-        const uint8_t *low = b + 64 * half + 32 * (quarter % 2), *high = b + 128 + 32 * half;
-        for (int i = 0; i < 32; i++) {
+    for (int part = 0; part < 16; part++) { /* of 16 numbers */
+        int half = part / 8, quarter = part % 8 / 2, side = part % 2;
+        const uint8_t *low = b + 64 * half + 32 * (quarter % 2) + 16 * side;
+        const uint8_t *high = b + 128 + 32 * half + 16 * side;
+        float by = d * (float)(int8_t)b[192 + part];
+        for (int i = 0; i < 16; i++) {
             int number = (low[i] >> 4 * (quarter / 2) & 15) | (high[i] >> 2 * quarter & 3) << 4;
-            int8_t scale = (int8_t)b[192 + 2 * part + i / 16];
-            to[32 * part + i] = d * (float)scale * (float)(number - 32);
+            to[16 * part + i] = by * (float)(number - 32);
         }
     }
 }

@@ -27,6 +27,7 @@ struct files {
     char *label;
     char *dir;       /* NULL: bytes inside the program */
     char *gguf;      /* first part; NULL when the weights are in another format */
+    char *only;      /* the path named this file of weights; NULL otherwise */
     bool gguf_alone; /* the path named a GGUF file: nothing beside it belongs to it */
     const struct files_blob *blobs; /* when dir is NULL */
     size_t blobs_count;
@@ -160,13 +161,25 @@ static enum err find_gguf(struct files *f)
     return e;
 }
 
+/* What the path of one file means: a GGUF file alone; or weights whose settings stand beside them,
+ * where any shard of an index means all of them. */
 static enum err split_path(struct files *f, const char *path)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    str s = str_of(name);
+    bool torch = str_ends(s, STR(".bin"));
     f->dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    f->gguf = strdup(slash ? slash + 1 : path);
+    if (f->dir == NULL) return ERR_MEMORY;
+    if (torch || str_ends(s, STR(".safetensors"))) {
+        const char *whole = torch ? "pytorch_model.bin" : "model.safetensors";
+        const char *index = torch ? "pytorch_model.bin.index.json" : "model.safetensors.index.json";
+        if (strcmp(name, whole) != 0 && dir_has(f->dir, index)) return ERR_NONE;
+        f->only = strdup(name);
+        return f->only ? ERR_NONE : ERR_MEMORY;
+    }
+    f->gguf = strdup(name);
     f->gguf_alone = true;
-    if (f->dir == NULL || f->gguf == NULL) return ERR_MEMORY;
+    if (f->gguf == NULL) return ERR_MEMORY;
     char *digits = split_digits(f->gguf);
     if (digits != NULL) memcpy(digits, "00001", 5); /* naming any part means the whole */
     return ERR_NONE;
@@ -254,6 +267,7 @@ void files_close(struct files *f)
     free(f->label);
     free(f->dir);
     free(f->gguf);
+    free(f->only);
     free(f);
 }
 
@@ -389,6 +403,11 @@ const char *files_label(const struct files *f)
 const char *files_gguf(const struct files *f)
 {
     return f->gguf;
+}
+
+const char *files_only(const struct files *f)
+{
+    return f->only;
 }
 
 enum err files_fault(const struct files *f, const char *name, enum err e, struct err_note *why,

@@ -17,7 +17,8 @@ struct files_blob { /* a file inside the program; lives as long as the program *
     str bytes;
 };
 
-/* `path`: a model directory or a .gguf file.  ERR_NOT_FOUND, ERR_IO; the note names the path. */
+/* `path`: a model directory, a .gguf file, or a .safetensors or .bin file with its settings beside
+ * it. ERR_NOT_FOUND, ERR_IO; the note names the path. */
 enum err files_open(struct files **out, const char *path, struct err_note *why);
 enum err files_of_memory(struct files **out, const struct files_blob *blobs, size_t count,
                          const char *label);
@@ -34,6 +35,8 @@ enum err files_fault(const struct files *f, const char *name, enum err e, struct
 /* Name of the (first) GGUF file, or NULL when the weights are in another format.  Of several in a
  * directory: Q4_K_M, Q4_0, Q8_0 in this order, else NULL. */
 const char *files_gguf(const struct files *f);
+/* The one file of weights that the path named, when it is no GGUF file; else NULL. */
+const char *files_only(const struct files *f);
 
 /* Runs `work` so that a mapped file which can no longer be read ends it with ERR_IO instead of
  * ending the process.  It counts for the calling thread only; the innermost of nested calls ends.

@@ -208,7 +208,12 @@ static enum err read_index(struct weights *w, const char *index, read_fn *read,
 static enum err read_set(struct weights *w, struct err_note *why)
 {
     struct files *f = w->files;
+    const char *only = files_only(f);
     if (files_gguf(f)) return gguf_read(w, why);
+    if (only) {
+        bool torch = str_ends(str_of(only), STR(".bin"));
+        return read_file(w, only, torch ? torch_read : safetensors_read, why);
+    }
     if (files_has(f, "model.safetensors")) {
         return read_file(w, "model.safetensors", safetensors_read, why);
     }

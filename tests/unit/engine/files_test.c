@@ -157,6 +157,33 @@ static void test_gguf_alone(void **state)
     folder_drop(&dir, names, 3);
 }
 
+/* A path to a file of weights: that file, with its settings beside it; any shard means all. */
+static void test_weights_alone(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"odd.safetensors", "config.json",
+                                        "pytorch_model.bin.index.json", "part.bin"};
+    struct folder dir;
+    struct files *f = NULL;
+    struct weights *w = NULL;
+    struct err_note why = {""};
+    char path[256];
+    folder_make(&dir);
+    for (int i = 0; i < 4; i++) folder_put(&dir, names[i], STR("{}"));
+    snprintf(path, sizeof path, "%s/%s", dir.path, names[0]);
+    check_int(files_open(&f, path, NULL), ERR_NONE);
+    check_str(str_of(files_only(f)), STR("odd.safetensors"));
+    check_true(files_has(f, "config.json") && files_gguf(f) == NULL);
+    check_int(weights_open(&w, f, &why), ERR_MODEL_UNUSABLE);
+    check_true(strstr(why.text, "odd.safetensors: too short for a safetensors file") != NULL);
+    files_close(f);
+    snprintf(path, sizeof path, "%s/%s", dir.path, names[3]);
+    check_int(files_open(&f, path, NULL), ERR_NONE);
+    check_true(files_only(f) == NULL && files_gguf(f) == NULL);
+    files_close(f);
+    folder_drop(&dir, names, 4);
+}
+
 static void test_memory(void **state)
 {
     (void)state;
@@ -188,9 +215,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* First: cmocka sets signal handlers of its own before each test, ours is set once. */
-        cmocka_unit_test(test_guard),      cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_which_gguf), cmocka_unit_test(test_gguf_alone),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_one_line),
+        cmocka_unit_test(test_guard),         cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_which_gguf),    cmocka_unit_test(test_gguf_alone),
+        cmocka_unit_test(test_weights_alone), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_one_line),
     };
     return cmocka_run_group_tests_name("engine/files", tests, NULL, NULL);
 }

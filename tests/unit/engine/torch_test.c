@@ -343,12 +343,44 @@ static void test_bad_zips(void **state)
     buf_fini(&dict);
 }
 
+/* Shards of an index, as large older repositories have them. */
+static void test_shards(void **state)
+{
+    (void)state;
+    struct buf dict[2], zip[2];
+    struct files_blob blobs[3] = {
+        {"pytorch_model.bin.index.json",
+         STR("{\"weight_map\":{\"a\":\"p-00001-of-00002.bin\",\"b\":\"p-00002-of-00002.bin\"}}")},
+        {.name = "p-00001-of-00002.bin"},
+        {.name = "p-00002-of-00002.bin"}};
+    for (int i = 0; i < 2; i++) {
+        dict_begin(&dict[i]);
+        put_tensor(&dict[i], i ? "b" : "a", "FloatStorage", "0", 6, 0, 2, 3, 3);
+        dict_end(&dict[i]);
+        put_good_zip(&zip[i], buf_str(&dict[i]));
+        blobs[1 + i].bytes = buf_str(&zip[i]);
+    }
+    for (size_t count = 3; count >= 2; count--) { /* then without the last shard */
+        struct files *f = NULL;
+        struct weights *w = NULL;
+        struct err_note why = {""};
+        check_int(files_of_memory(&f, blobs, count, "made"), ERR_NONE);
+        check_int(weights_open(&w, f, &why), count == 3 ? ERR_NONE : ERR_MODEL_UNUSABLE);
+        if (w) check_int(weights_count(w), 2);
+        if (!w) check_true(strstr(why.text, "made/p-00002-of-00002.bin: missing") == why.text);
+        weights_close(w);
+        files_close(f);
+    }
+    for (int i = 0; i < 2; i++) buf_fini(&dict[i]), buf_fini(&zip[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zip),           cmocka_unit_test(test_stream),
         cmocka_unit_test(test_bad_tensors),   cmocka_unit_test(test_hostile_pickles),
         cmocka_unit_test(test_large_pickles), cmocka_unit_test(test_bad_zips),
+        cmocka_unit_test(test_shards),
     };
     return cmocka_run_group_tests_name("engine/torch", tests, NULL, NULL);
 }
