@@ -1,6 +1,6 @@
-/* What an answer gave, as one line of text that tests compare: pieces joined, so that the cuts of the
- * source do not show.  "t:" text, "r:" reasoning, "s:" signature, "c0:id:name" and "a0:" a tool call,
- * then "done" with the finish, or the error's code. */
+/* What an answer gave, as one line of text that tests compare: pieces joined, so that the cuts of
+ * the source do not show.  "t:" text, "r:" reasoning, "s:" signature, "c0:id:name" and "a0:" a tool
+ * call, then "done" with the finish, or the error's code. */
 #ifndef SEMA_TESTS_ANSWER_TRACE_H
 #define SEMA_TESTS_ANSWER_TRACE_H
 
@@ -20,7 +20,7 @@ struct answer_trace {
     struct buf seen;
     char last[16]; /* the channel that is being added to */
     int pieces, done;
-    bool over; /* `done` came, or the quiet time after a cancel has passed */
+    bool over;               /* `done` came, or the quiet time after a cancel has passed */
     int cancel_at, pause_at; /* at this piece; 0: never */
     struct answer_end end;
     struct timer timer; /* ends a pause, or the wait for events that must not come */
@@ -52,7 +52,7 @@ static void trace_stop(struct timer *timer)
 
 static inline void trace_piece(struct answer_trace *t, const char *channel, str text)
 {
-    check_int(t->done, 0);       /* nothing after the end */
+    check_int(t->done, 0);         /* nothing after the end */
     check_true(t->answer != NULL); /* nothing after a cancel, nothing before ask() returned */
     check_true(utf8_valid(text));
     check_true(text.len > 0);
@@ -100,7 +100,8 @@ static void trace_tool_args(void *ctx, int index, str fragment)
 
 static void trace_done(void *ctx, const struct answer_end *end)
 {
-    static const char *const finishes[] = {"none", "stop", "length", "tool_calls", "content_filter"};
+    static const char *const finishes[] = {"none", "stop", "length", "tool_calls",
+                                           "content_filter"};
     struct answer_trace *t = ctx;
 
     check_true(t->answer != NULL);

@@ -1,5 +1,5 @@
-/* A provider made of a thread for each connection: a test says in C what each connection does.  Listens
- * on a loopback address and an ephemeral port. */
+/* A provider made of a thread for each connection: a test says in C what each connection does.
+ * Listens on a loopback address and an ephemeral port. */
 #ifndef SEMA_TESTS_PEER_H
 #define SEMA_TESTS_PEER_H
 
@@ -49,7 +49,8 @@ static inline void peer_sleep(int ms)
     poll(NULL, 0, ms);
 }
 
-/* Reads one request; its head lands in `head` (if not NULL), the body is counted.  False at the end. */
+/* Reads one request; its head lands in `head` (if not NULL), the body is counted.  False at the
+ * end. */
 static inline bool peer_read(struct peer *p, int fd, char *head, size_t cap, size_t *body_len)
 {
     char buf[8192];
@@ -138,11 +139,13 @@ static inline void peer_start_at(struct peer *p, peer_fn *serve, void *ctx, bool
     p->serve = serve;
     p->ctx = ctx;
     p->fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
-    int rc = v6 ? bind(p->fd, (struct sockaddr *)&a6, sizeof a6) : bind(p->fd, (struct sockaddr *)&a4, sizeof a4);
+    int rc = v6 ? bind(p->fd, (struct sockaddr *)&a6, sizeof a6)
+                : bind(p->fd, (struct sockaddr *)&a4, sizeof a4);
     assert_int_equal(rc, 0);
     assert_int_equal(listen(p->fd, 128), 0);
     getsockname(p->fd, (struct sockaddr *)&got, &len);
-    p->port = ntohs(v6 ? ((struct sockaddr_in6 *)&got)->sin6_port : ((struct sockaddr_in *)&got)->sin_port);
+    p->port = ntohs(v6 ? ((struct sockaddr_in6 *)&got)->sin6_port
+                       : ((struct sockaddr_in *)&got)->sin_port);
     pthread_create(&p->thread, NULL, peer_accept, p);
 }
 

@@ -1,5 +1,5 @@
-/* A certificate authority and server certificates, made when a test starts, and a server that uses them.
- * P-256 keys: made in a millisecond. */
+/* A certificate authority and server certificates, made when a test starts, and a server that uses
+ * them. P-256 keys: made in a millisecond. */
 #ifndef SEMA_TESTS_TLS_PEER_H
 #define SEMA_TESTS_TLS_PEER_H
 
@@ -26,10 +26,10 @@ static inline void tls_add_extension(X509 *cert, X509 *issuer, int nid, const ch
     X509_EXTENSION_free(e);
 }
 
-/* `names` as in "DNS:localhost,IP:127.0.0.1"; NULL: an authority of its own.  Valid from a day ago until
- * `seconds` from now. */
-static inline struct tls_identity tls_identity_new(const char *names, const struct tls_identity *issuer,
-                                                   long seconds)
+/* `names` as in "DNS:localhost,IP:127.0.0.1"; NULL: an authority of its own.  Valid from a day ago
+ * until `seconds` from now. */
+static inline struct tls_identity tls_identity_new(const char *names,
+                                                   const struct tls_identity *issuer, long seconds)
 {
     static long serial = 1;
     struct tls_identity id = {X509_new(), EVP_EC_gen("P-256")};

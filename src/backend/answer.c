@@ -63,7 +63,8 @@ static bool leave(struct answer *a)
 static void tell_end(struct answer *a)
 {
     struct sink to = a->to;
-    struct answer_end end = {.e = a->e, .why = a->why, .finish = a->finish, .usage = a->usage, .calls = a->calls};
+    struct answer_end end = {
+        .e = a->e, .why = a->why, .finish = a->finish, .usage = a->usage, .calls = a->calls};
 
     if (a->e) end.finish = FINISH_NONE;
     if (end.why.http_status < 0) end.why.http_status = 0;
@@ -127,14 +128,17 @@ static void ended(struct answer *a, enum err e, const struct err_note *why)
         fail(a, e, why);
     else
         fail_text(a, ERR_SERVER,
-                  a->broken_events ? "broken events, and no finish" : "the stream ended without a finish");
+                  a->broken_events ? "broken events, and no finish"
+                                   : "the stream ended without a finish");
 }
 
 void answer_complete(struct answer *a)
 {
     if (a->over) return;
-    /* Compatible servers may leave the finish out; that they wrote something shows that they meant it. */
-    if (!a->finish && a->dialect->lenient_done && !a->backend->official && !a->broken_events && (a->bytes || speech_holds(a))) {
+    /* Compatible servers may leave the finish out; that they wrote something shows that they meant
+     * it. */
+    if (!a->finish && a->dialect->lenient_done && !a->backend->official && !a->broken_events &&
+        (a->bytes || speech_holds(a))) {
         log_event(LEVEL_INFO, "backend", "finish_missing", LOG_CSTR("backend", a->dialect->type),
                   LOG_STR("model", a->q->model));
         a->finish = FINISH_STOP;
@@ -152,7 +156,8 @@ void answer_finish(struct answer *a, enum finish f)
 
 /* ---- faults ---- */
 
-static void log_fault(const struct answer *a, enum err e, const struct err_note *why, int64_t wait_ms)
+static void log_fault(const struct answer *a, enum err e, const struct err_note *why,
+                      int64_t wait_ms)
 {
     log_event(wait_ms >= 0 ? LEVEL_WARNING : err_row(e)->level, "backend",
               wait_ms >= 0 ? "provider_retry" : "provider_failed",
@@ -168,7 +173,8 @@ static uint64_t left_ms(const struct answer *a)
     return a->deadline_ms > now ? a->deadline_ms - now : 0;
 }
 
-/* How long to wait before the same backend is asked again; -1: it is not (providers.md section 10). */
+/* How long to wait before the same backend is asked again; -1: it is not (providers.md section 10).
+ */
 static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note *why)
 {
     bool wanted = err_row(e)->retry;
@@ -229,7 +235,8 @@ static void fail(struct answer *a, enum err e, const struct err_note *why)
 static void judge(struct answer *a, struct fault *f, yyjson_val *root)
 {
     if (a->dialect->judge) a->dialect->judge(a, f, root);
-    if (f->retry_after_ms >= 0 && a->hints.retry_after_ms < 0) a->hints.retry_after_ms = f->retry_after_ms;
+    if (f->retry_after_ms >= 0 && a->hints.retry_after_ms < 0)
+        a->hints.retry_after_ms = f->retry_after_ms;
 }
 
 void answer_fault(struct answer *a, const struct fault *f)
@@ -275,8 +282,10 @@ static void judge_refusal(struct answer *a)
     fault_read(&f, a->status, yyjson_doc_get_root(doc), body);
     judge(a, &f, yyjson_doc_get_root(doc));
     if (a->status == 404 && str_find(f.message, a->q->model) == STR_NPOS)
-        log_event(LEVEL_WARNING, "backend", "address_not_found", LOG_CSTR("backend", a->dialect->type),
-                  LOG_STR("address", a->backend->base.authority), LOG_STR("path", a->backend->base.target));
+        log_event(LEVEL_WARNING, "backend", "address_not_found",
+                  LOG_CSTR("backend", a->dialect->type),
+                  LOG_STR("address", a->backend->base.authority),
+                  LOG_STR("path", a->backend->base.target));
     answer_fault(a, &f);
     yyjson_doc_free(doc);
 }
@@ -336,7 +345,8 @@ static enum reply_kind kind_of(const struct answer *a, char first)
 {
     if (first == '{' || first == '[') return REPLY_JSON;
     if (first == '<') return REPLY_OTHER;
-    if (a->declared_stream || first == ':' || first == 'd' || first == 'e' || first == 'i' || first == 'r')
+    if (a->declared_stream || first == ':' || first == 'd' || first == 'e' || first == 'i' ||
+        first == 'r')
         return REPLY_STREAM;
     return REPLY_OTHER;
 }
@@ -344,13 +354,15 @@ static enum reply_kind kind_of(const struct answer *a, char first)
 static void take_piece(struct answer *a, str piece)
 {
     if (a->kind == REPLY_UNKNOWN) {
-        /* What comes before the first character matters to no kind of reply but a stream, which gets it. */
+        /* What comes before the first character matters to no kind of reply but a stream, which
+         * gets it. */
         buf_add(&a->body, piece);
         str all = buf_str(&a->body), seen = all;
         if (str_starts(seen, STR("\xEF\xBB\xBF"))) seen = str_tail(seen, 3);
         seen = str_trim(seen);
         if (seen.len == 0 || (unsigned char)seen.at[0] >= 0x80) {
-            if (all.len > 64 && seen.len == 0) a->kind = a->declared_stream ? REPLY_STREAM : REPLY_OTHER;
+            if (all.len > 64 && seen.len == 0)
+                a->kind = a->declared_stream ? REPLY_STREAM : REPLY_OTHER;
             if (a->kind == REPLY_UNKNOWN) return;
         } else {
             a->kind = kind_of(a, seen.at[0]);
@@ -427,7 +439,8 @@ static void judge_reply(struct answer *a, enum err e, const struct err_note *why
             fail_text(a, ERR_SERVER,
                       str_starts(str_trim(buf_str(&a->body)), STR("<"))
                           ? "an HTML page instead of an answer"
-                          : a->body.len ? "text instead of an answer" : "an empty answer");
+                      : a->body.len ? "text instead of an answer"
+                                    : "an empty answer");
     }
 }
 
@@ -467,10 +480,12 @@ static enum err start_call(struct answer *a, struct call *c, struct err_note *wh
 
     if (c->body.bad) return err_set(why, ERR_MEMORY, "out of memory for a request");
     for (size_t i = 0; i < c->headers_count; i++)
-        if (c->headers[i].value.at == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");
+        if (c->headers[i].value.at == NULL)
+            return err_set(why, ERR_MEMORY, "out of memory for a request");
     if (left == 0) return err_set(why, ERR_TIMEOUT, "%s: no time is left", a->backend->host);
 
-    /* A stream shows silence early; a whole answer may take all the time that another model would not. */
+    /* A stream shows silence early; a whole answer may take all the time that another model would
+     * not. */
     uint64_t first = a->q->others_ready ? left / 2 : left;
     if (c->stream && conf->idle_ms && conf->idle_ms < first) first = conf->idle_ms;
     struct http_ask ask = {

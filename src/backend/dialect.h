@@ -14,8 +14,8 @@
  * A dialect's functions run inside an event of the call.  What they give to the sink may cancel the
  * answer: after each they look at `a->over`, and go on doing nothing.
  *
- * Threads: a backend is shared by all loops and does not change once open (learned has its lock); an
- * answer belongs to the loop that asked. */
+ * Threads: a backend is shared by all loops and does not change once open (learned has its lock);
+ * an answer belongs to the loop that asked. */
 #ifndef SEMA_BACKEND_DIALECT_H
 #define SEMA_BACKEND_DIALECT_H
 
@@ -36,7 +36,8 @@
 
 enum { CALL_HEADERS_MAX = 12 };
 
-/* One call, as a dialect writes it.  Everything lives in its arena, which dies when the call is started. */
+/* One call, as a dialect writes it.  Everything lives in its arena, which dies when the call is
+ * started. */
 struct call {
     struct arena arena;
     struct url url;
@@ -58,8 +59,8 @@ struct dialect {
     void (*whole)(struct answer *a, yyjson_val *root);
     /* Sets f->e where this provider's words need more than fault.c knows.  May be NULL. */
     void (*judge)(struct answer *a, struct fault *f, yyjson_val *root);
-    /* Whether the request can be repeated without what was refused: something new was learned.  May be
-     * NULL. */
+    /* Whether the request can be repeated without what was refused: something new was learned.  May
+     * be NULL. */
     bool (*mend)(struct answer *a, const struct fault *f);
     bool done_event;   /* a stream ends by "data: [DONE]" */
     bool lenient_done; /* which may come without a finish, after text (section 9's servers) */
@@ -88,7 +89,13 @@ enum err remote_url(struct url *out, const struct backend *b, const char *path, 
 
 /* ---- an answer ---- */
 
-enum reasoning_source { REASONING_NONE, REASONING_CONTENT, REASONING_PLAIN, REASONING_DETAILS, REASONING_TAGS };
+enum reasoning_source {
+    REASONING_NONE,
+    REASONING_CONTENT,
+    REASONING_PLAIN,
+    REASONING_DETAILS,
+    REASONING_TAGS
+};
 
 enum reply_kind { REPLY_UNKNOWN, REPLY_STREAM, REPLY_JSON, REPLY_OTHER };
 
@@ -114,7 +121,7 @@ struct answer {
     enum reply_kind kind;
     bool stream; /* was asked for */
     struct fault_hints hints;
-    char location[128]; /* the host that a redirect points to */
+    char location[128];   /* the host that a redirect points to */
     bool declared_stream; /* its type says so */
     struct sse sse;
     struct buf body; /* JSON, or what a refusal says */

@@ -104,7 +104,8 @@ static void read_details(struct fault *f, yyjson_val *details)
     while ((d = yyjson_arr_iter_next(&it))) {
         str reason = json_get_str(d, "reason"), delay = json_get_str(d, "retryDelay");
         if (reason.len) f->code = reason;
-        if (str_ends(delay, STR("s"))) f->retry_after_ms = wait_ms_of(str_head(delay, delay.len - 1), 0);
+        if (str_ends(delay, STR("s")))
+            f->retry_after_ms = wait_ms_of(str_head(delay, delay.len - 1), 0);
         yyjson_val *all = json_get(d, "violations");
         if (!yyjson_is_arr(all)) continue;
         yyjson_arr_iter_init(all, &violations);
@@ -238,7 +239,8 @@ static enum err class_of(const struct fault *f)
     if (is_any(f->code, auth_codes)) return ERR_AUTH;
     if (!refused) return e;
     if (has(f->message, "credit balance is too low")) return ERR_QUOTA;
-    /* A limit of tokens a minute speaks of tokens too: only a refusal of the request itself counts. */
+    /* A limit of tokens a minute speaks of tokens too: only a refusal of the request itself counts.
+     */
     if ((e == ERR_BAD_REQUEST || f->status == 0) && has_any(f->message, context_texts))
         return ERR_CONTEXT_LENGTH;
     return e;
@@ -284,7 +286,8 @@ void fault_mask(struct buf *to, str text, str key)
             text = str_tail(text, key.len);
             continue;
         }
-        while (n < text.len && is_word(text.at[n]) && !(n && key.len >= 4 && str_starts(str_tail(text, n), key)))
+        while (n < text.len && is_word(text.at[n]) &&
+               !(n && key.len >= 4 && str_starts(str_tail(text, n), key)))
             n++;
         if (n == 0) {
             unsigned char c = (unsigned char)text.at[0];

@@ -1,5 +1,5 @@
-/* What a provider was found not to take, for each model: a field that was refused once is left out from
- * then on (providers.md 3.1, 5.2, 9).  Any thread. */
+/* What a provider was found not to take, for each model: a field that was refused once is left out
+ * from then on (providers.md 3.1, 5.2, 9).  Any thread. */
 #ifndef SEMA_BACKEND_LEARNED_H
 #define SEMA_BACKEND_LEARNED_H
 

@@ -1,6 +1,6 @@
-/* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9): vLLM,
- * llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c reads what
- * comes, openai_family.c knows OpenAI's models.  The Responses API is not spoken yet. */
+/* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9):
+ * vLLM, llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c
+ * reads what comes, openai_family.c knows OpenAI's models.  The Responses API is not spoken yet. */
 #include "backend/openai_in.h"
 #include "backend/remote.h"
 
@@ -42,7 +42,8 @@ static bool is_official(str host)
     return str_eq(host, STR("api.openai.com")) || str_ends(host, STR(".api.openai.com"));
 }
 
-static enum err openai_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
+static enum err openai_open(struct backend **out, const struct backend_conf *c,
+                            struct err_note *why)
 {
     struct backend *b;
     enum err e = remote_open(&b, &openai, c, default_url, why);

@@ -5,11 +5,11 @@
 #define NONE_TO_HIGH (E(NONE) | LOW_TO_HIGH)
 #define NONE_TO_XHIGH (NONE_TO_HIGH | E(XHIGH))
 
-/* providers.md 3.1, from OpenAI's model pages of 2026-11.  The first row that fits counts, so the longer
- * prefix stands first; the last row is for ids that came after this table.
+/* providers.md 3.1, from OpenAI's model pages of 2026-11.  The first row that fits counts, so the
+ * longer prefix stands first; the last row is for ids that came after this table.
  *
- * Where a family cannot call tools in chat completions at all, nothing helps but the Responses API: the
- * request goes out with its tools and the provider says so. */
+ * Where a family cannot call tools in chat completions at all, nothing helps but the Responses API:
+ * the request goes out with its tools and the provider says so. */
 /* clang-format off */
 static const struct openai_family families[] = {
     {.prefix = "gpt-3.5", .stops = true},

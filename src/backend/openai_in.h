@@ -1,4 +1,5 @@
-/* What the files of the openai backend share, and what hf and minimax take from it: chat completions. */
+/* What the files of the openai backend share, and what hf and minimax take from it: chat
+ * completions. */
 #ifndef SEMA_BACKEND_OPENAI_IN_H
 #define SEMA_BACKEND_OPENAI_IN_H
 
@@ -30,10 +31,10 @@ enum openai_refusal {
 /* What a model of OpenAI's own takes (providers.md 3.1). */
 struct openai_family {
     const char *prefix;
-    bool reasons;           /* else classic: all sampling fields, no effort */
-    bool sampling_at_none;  /* with effort none, sampling fields are taken */
+    bool reasons;          /* else classic: all sampling fields, no effort */
+    bool sampling_at_none; /* with effort none, sampling fields are taken */
     bool stops;
-    unsigned efforts;       /* bits 1 << enum effort */
+    unsigned efforts; /* bits 1 << enum effort */
     enum { TOOLS_FINE, TOOLS_WITHOUT_EFFORT, TOOLS_AT_NONE, TOOLS_NEVER } tools;
 };
 const struct openai_family *openai_family_of(str model); /* never NULL: unknown is the newest */

@@ -51,7 +51,8 @@ static void read_tool(struct answer *a, yyjson_val *call, struct buf *room)
 
 static void read_tools(struct answer *a, yyjson_val *delta)
 {
-    yyjson_val *calls = json_get(delta, "tool_calls"), *old = json_get(delta, "function_call"), *call;
+    yyjson_val *calls = json_get(delta, "tool_calls"), *old = json_get(delta, "function_call"),
+               *call;
     yyjson_arr_iter it;
     struct buf room;
 
@@ -89,7 +90,8 @@ static enum finish finish_of(str word)
 {
     if (word.len == 0) return FINISH_NONE;
     if (str_eq(word, STR("length")) || str_eq(word, STR("max_tokens"))) return FINISH_LENGTH;
-    if (str_eq(word, STR("tool_calls")) || str_eq(word, STR("function_call"))) return FINISH_TOOL_CALLS;
+    if (str_eq(word, STR("tool_calls")) || str_eq(word, STR("function_call")))
+        return FINISH_TOOL_CALLS;
     if (str_eq(word, STR("content_filter"))) return FINISH_CONTENT_FILTER;
     return FINISH_STOP; /* "stop", "eos", and what others call it */
 }
@@ -97,14 +99,17 @@ static enum finish finish_of(str word)
 static void read_usage(struct answer *a, yyjson_val *usage)
 {
     if (!yyjson_is_obj(usage)) return;
-    yyjson_val *in = json_get(usage, "prompt_tokens_details"), *out = json_get(usage, "completion_tokens_details");
+    yyjson_val *in = json_get(usage, "prompt_tokens_details"),
+               *out = json_get(usage, "completion_tokens_details");
     struct usage u = usage_unknown;
 
     u.prompt_tokens = json_get_int(usage, "prompt_tokens", -1);
     u.completion_tokens = json_get_int(usage, "completion_tokens", -1);
-    u.cached_tokens = json_get_int(in, "cached_tokens", json_get_int(usage, "prompt_cache_hit_tokens", -1));
+    u.cached_tokens =
+        json_get_int(in, "cached_tokens", json_get_int(usage, "prompt_cache_hit_tokens", -1));
     u.cache_write_tokens = json_get_int(in, "cache_write_tokens", -1);
-    u.reasoning_tokens = json_get_int(out, "reasoning_tokens", json_get_int(usage, "reasoning_tokens", -1));
+    u.reasoning_tokens =
+        json_get_int(out, "reasoning_tokens", json_get_int(usage, "reasoning_tokens", -1));
     answer_usage(a, &u, json_get_int(usage, "total_tokens", -1));
 }
 
@@ -135,7 +140,9 @@ void openai_read_whole(struct answer *a, yyjson_val *root)
 
     read_usage(a, json_get(root, "usage"));
     if (choice == NULL) {
-        struct fault f = {.e = ERR_SERVER, .message = STR("no choices in the answer"), .retry_after_ms = -1};
+        struct fault f = {.e = ERR_SERVER,
+                          .message = STR("no choices in the answer"),
+                          .retry_after_ms = -1};
         answer_fault(a, &f);
         return;
     }

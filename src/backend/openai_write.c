@@ -85,7 +85,8 @@ static void put_tool_calls(struct writer *w, const struct message *m)
         json_key(o, "type"), json_text(o, STR("function"));
         json_key(o, "function"), json_object(o);
         json_key(o, "name"), json_text(o, p->name);
-        json_key(o, "arguments"), json_text(o, str_trim(p->args_json).len ? p->args_json : STR("{}"));
+        json_key(o, "arguments"),
+            json_text(o, str_trim(p->args_json).len ? p->args_json : STR("{}"));
         json_end_object(o);
         json_end_object(o);
     }
@@ -138,7 +139,8 @@ static enum err put_messages(struct writer *w, struct arena *a)
     if (e) return e;
 
     if (s.dropped_results)
-        log_event(LEVEL_WARNING, "backend", "tool_results_dropped", LOG_INT("count", s.dropped_results));
+        log_event(LEVEL_WARNING, "backend", "tool_results_dropped",
+                  LOG_INT("count", s.dropped_results));
     json_key(&w->o, "messages");
     json_array(&w->o);
     if (w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&s)) {
@@ -166,7 +168,8 @@ static void put_tools(struct writer *w)
         json_key(o, "name"), json_text(o, t->name);
         if (t->description.len) json_key(o, "description"), json_text(o, t->description);
         json_key(o, "parameters");
-        json_raw(o, t->parameters_json.len ? t->parameters_json : STR("{\"type\":\"object\",\"properties\":{}}"));
+        json_raw(o, t->parameters_json.len ? t->parameters_json
+                                           : STR("{\"type\":\"object\",\"properties\":{}}"));
         if (t->strict) json_key(o, "strict"), json_bool(o, true);
         json_end_object(o);
         json_end_object(o);
@@ -174,7 +177,8 @@ static void put_tools(struct writer *w)
     json_end_array(o);
     str choice = q->tool_choice;
     if (choice.len) {
-        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) || str_eq(choice, STR("required"));
+        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
+                    str_eq(choice, STR("required"));
         json_key(o, "tool_choice");
         if (word) {
             json_text(o, choice);
@@ -215,7 +219,8 @@ static void put_format(struct writer *w)
 
 static const char *effort_name(enum effort e)
 {
-    static const char *const names[] = {"", "none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    static const char *const names[] = {"",       "none", "minimal", "low",
+                                        "medium", "high", "xhigh",   "max"};
     return names[e];
 }
 
@@ -238,11 +243,13 @@ static enum effort effort_of(const struct writer *w)
     if (f == NULL) return e;
     if (!f->reasons) return EFFORT_UNSET;
     if (w->q->tools_count && f->tools == TOOLS_WITHOUT_EFFORT) return EFFORT_UNSET;
-    if (w->q->tools_count && f->tools == TOOLS_AT_NONE && (f->efforts & 1u << EFFORT_NONE)) return EFFORT_NONE;
+    if (w->q->tools_count && f->tools == TOOLS_AT_NONE && (f->efforts & 1u << EFFORT_NONE))
+        return EFFORT_NONE;
     return e ? fit_effort(f, e) : EFFORT_UNSET;
 }
 
-/* On /api/v1 the limit is meant for the text alone; a model that thinks needs more (providers.md 3.1, 5.2). */
+/* On /api/v1 the limit is meant for the text alone; a model that thinks needs more
+ * (providers.md 3.1, 5.2). */
 static int64_t room_for(const struct writer *w, enum effort e)
 {
     int64_t most = w->q->max_tokens;
@@ -386,7 +393,8 @@ static bool is_set(const struct ask *q, uint64_t bit)
     case REFUSED_MAX_COMPLETION_TOKENS: return q->max_tokens >= 0;
     case REFUSED_PARALLEL: return q->parallel_tool_calls >= 0 && q->tools_count;
     case REFUSED_USER: return q->user.len > 0;
-    case REFUSED_FORMAT: return false; /* without it the answer would be something else than was asked */
+    case REFUSED_FORMAT:
+        return false; /* without it the answer would be something else than was asked */
     default: return true;
     }
 }
@@ -404,8 +412,9 @@ static bool has_word(str text, str word)
 /* The words of servers that do not know a field, as against one whose value they do not like. */
 static bool speaks_of_unknown(str text)
 {
-    static const char *const words[] = {"support", "unrecognized", "unknown", "unexpected", "permitted",
-                                        "allowed", "extra", "not accept", "deprecated"};
+    static const char *const words[] = {"support",    "unrecognized", "unknown",
+                                        "unexpected", "permitted",    "allowed",
+                                        "extra",      "not accept",   "deprecated"};
 
     for (; text.len >= 5; text = str_tail(text, 1))
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -415,7 +424,8 @@ static bool speaks_of_unknown(str text)
 
 static uint64_t refused_field(const struct answer *a, const struct fault *f)
 {
-    bool coded = str_eq(f->code, STR("unsupported_parameter")) || str_eq(f->code, STR("unsupported_value"));
+    bool coded =
+        str_eq(f->code, STR("unsupported_parameter")) || str_eq(f->code, STR("unsupported_value"));
     bool told = coded || (!a->backend->official && speaks_of_unknown(f->message));
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -454,7 +464,8 @@ static uint64_t refused_system(const struct answer *a, const struct fault *f)
 
 bool openai_mend(struct answer *a, const struct fault *f)
 {
-    if (f->status != 400 && f->status != 422 && !(f->status == 500 && !a->backend->official)) return false;
+    if (f->status != 400 && f->status != 422 && !(f->status == 500 && !a->backend->official))
+        return false;
     if (f->e != ERR_BAD_REQUEST && f->e != ERR_SERVER) return false;
     uint64_t bit = f->e == ERR_BAD_REQUEST ? refused_field(a, f) : 0;
     if (!bit) bit = refused_system(a, f);

@@ -73,7 +73,8 @@ enum err remote_url(struct url *out, const struct backend *b, const char *path, 
 {
     str target = b->base.target;
     size_t query = str_find_char(target, '?');
-    str front = str_head(target, query), back = query == STR_NPOS ? STR("") : str_tail(target, query);
+    str front = str_head(target, query),
+        back = query == STR_NPOS ? STR("") : str_tail(target, query);
 
     while (str_ends(front, STR("/"))) front.len--;
     *out = b->base;
@@ -137,7 +138,8 @@ static void add_name(struct names *n, str id, size_t like)
 {
     size_t at = n->count < LIST_NAMES ? n->count++ : LIST_NAMES - 1;
 
-    if (at == LIST_NAMES - 1 && n->count == LIST_NAMES && n->at[at].len && n->like[at] >= like) return;
+    if (at == LIST_NAMES - 1 && n->count == LIST_NAMES && n->at[at].len && n->like[at] >= like)
+        return;
     while (at > 0 && n->like[at - 1] < like) {
         n->at[at] = n->at[at - 1];
         n->like[at] = n->like[at - 1];
@@ -174,7 +176,8 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
         if (!dead && id.len) add_name(&names, id, likeness(id, model));
     }
     for (size_t i = 0; i < names.count && n < sizeof text; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", i ? ", " : "", STR_ARG(str_head(names.at[i], 60)));
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", i ? ", " : "",
+                              STR_ARG(str_head(names.at[i], 60)));
     err_set(why, ERR_NONE, "the provider does not list the model \"%.*s\"; it has %s",
             STR_ARG(str_head(model, 100)), names.count ? text : "none");
 }
@@ -239,7 +242,8 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
 }
 
 void remote_prepare(struct backend *b, struct loop *l, const char *path,
-                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done, void *ctx)
+                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
+                    void *ctx)
 {
     struct preparing *p = calloc(1, sizeof *p);
     struct err_note why = {0};

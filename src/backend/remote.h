@@ -6,10 +6,11 @@
 
 typedef void remote_ready_fn(void *ctx, enum err e, const struct err_note *why);
 
-/* GET base + path, with the fields that `sign` adds: a list of models, in OpenAI's form (data[].id) or
- * Google's (models[].name).  401: ERR_AUTH, naming the key's setting; a list that is missing or unreadable
- * is fine; a model that is not in it is a warning that names up to five that are. */
+/* GET base + path, with the fields that `sign` adds: a list of models, in OpenAI's form (data[].id)
+ * or Google's (models[].name).  401: ERR_AUTH, naming the key's setting; a list that is missing or
+ * unreadable is fine; a model that is not in it is a warning that names up to five that are. */
 void remote_prepare(struct backend *b, struct loop *l, const char *path,
-                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done, void *ctx);
+                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
+                    void *ctx);
 
 #endif

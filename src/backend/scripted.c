@@ -1,5 +1,6 @@
-/* Answers from a file: for tests, and for work without a network.  MODEL_NAME is the file's path; each
- * line is a JSON object, blank lines and lines starting with '#' are skipped.  Nothing in it is random.
+/* Answers from a file: for tests, and for work without a network.  MODEL_NAME is the file's path;
+ * each line is a JSON object, blank lines and lines starting with '#' are skipped.  Nothing in it
+ * is random.
  *
  * A line with "when" is an answer; the first that fits is given:
  *     "when"      text that the newest user message holds; "*" fits always
@@ -7,9 +8,9 @@
  *     "times"     how often it may be used; afterwards it fits no more
  *     "pieces"    what comes, in order; see below
  *     "finish"    "stop" (default), "length", "tool_calls", "content_filter"
- *     "usage"     {"prompt":9,"completion":2,"cached":0,"reasoning":0}; what is missing is estimated
- *     "obey_max_tokens"   true: each text piece is a token, and max_tokens ends the answer by "length"
- * A piece is a string (text) or an object:
+ *     "usage"     {"prompt":9,"completion":2,"cached":0,"reasoning":0}; what is missing is
+ * estimated "obey_max_tokens"   true: each text piece is a token, and max_tokens ends the answer by
+ * "length" A piece is a string (text) or an object:
  *     {"text":"..."} {"reasoning":"..."}
  *     {"tool":{"id":"call_1","name":"f","args":["{\"a\":","1}"]}}
  *     {"echo":"last"}          the newest user message
@@ -19,8 +20,9 @@
  *     {"hang":true}            nothing more comes until a deadline (idle or total) or a cancel
  * and each may have "wait_ms" (before it), "repeat" (times) and "every_ms" (between the repeats).
  *
- * A line with "prepare" says how the model gets ready: "wait_ms", "error", "times" (how often that error),
- * "status", and "context_length".  Without a fitting line the answer is "You said: " and the message.
+ * A line with "prepare" says how the model gets ready: "wait_ms", "error", "times" (how often that
+ * error), "status", and "context_length".  Without a fitting line the answer is "You said: " and
+ * the message.
  *
  * An answer goes on from a prefill by leaving out its first bytes. */
 #include <stdatomic.h>
@@ -36,7 +38,8 @@
 enum {
     SCRIPT_BYTES_MAX = 16 * 1024 * 1024,
     SCRIPT_DEPTH = 64,
-    TURN_PIECES = 256, /* pieces that come in one turn of the loop: others want their turn as well */
+    TURN_PIECES =
+        256, /* pieces that come in one turn of the loop: others want their turn as well */
     ECHO_BYTES_MAX = 64 * 1024 * 1024,
 };
 
@@ -171,13 +174,15 @@ static enum err read_file(struct buf *to, str path, struct err_note *why)
     str name = arena_str(&a, path); /* with its NUL */
     FILE *f = name.at ? fopen(name.at, "rb") : NULL;
     arena_fini(&a);
-    if (f == NULL) return err_set(why, ERR_NOT_FOUND, "cannot read the script \"%.*s\"", STR_ARG(path));
+    if (f == NULL)
+        return err_set(why, ERR_NOT_FOUND, "cannot read the script \"%.*s\"", STR_ARG(path));
     while (n && (room = buf_room(to, 4096))) {
         n = fread(room, 1, 4096, f);
         buf_grew(to, n);
     }
     fclose(f);
-    return to->bad ? err_set(why, ERR_LIMIT, "the script \"%.*s\" is too large", STR_ARG(path)) : ERR_NONE;
+    return to->bad ? err_set(why, ERR_LIMIT, "the script \"%.*s\" is too large", STR_ARG(path))
+                   : ERR_NONE;
 }
 
 static void scripted_close(struct backend *b)
@@ -188,7 +193,8 @@ static void scripted_close(struct backend *b)
     free(b);
 }
 
-static enum err scripted_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
+static enum err scripted_open(struct backend **out, const struct backend_conf *c,
+                              struct err_note *why)
 {
     struct buf text;
     str rest, one;
@@ -210,7 +216,8 @@ static enum err scripted_open(struct backend **out, const struct backend_conf *c
         if (one.len == 0 || one.at[0] == '#') continue;
         e = read_line(b, one);
         if (e)
-            err_set(why, e, "the script \"%.*s\", line %zu: not an answer", STR_ARG(c->model), number);
+            err_set(why, e, "the script \"%.*s\", line %zu: not an answer", STR_ARG(c->model),
+                    number);
     }
     buf_fini(&text);
     if (e) {
@@ -234,7 +241,8 @@ static bool take_one(_Atomic int64_t *left)
 {
     int64_t n = atomic_load(left);
 
-    while (n > 0 && !atomic_compare_exchange_weak(left, &n, n - 1)) {}
+    while (n > 0 && !atomic_compare_exchange_weak(left, &n, n - 1)) {
+    }
     return n != 0;
 }
 
@@ -251,7 +259,8 @@ static void on_prepared(struct timer *t)
 }
 
 static void scripted_prepare(struct backend *b, struct loop *l,
-                             void (*done)(void *ctx, enum err e, const struct err_note *why), void *ctx)
+                             void (*done)(void *ctx, enum err e, const struct err_note *why),
+                             void *ctx)
 {
     struct preparing *p = calloc(1, sizeof *p);
 
@@ -385,7 +394,10 @@ static void give_tool(struct answer *a, yyjson_val *tool)
 
 static void finish(struct answer *a, enum err e, const struct err_note *why, enum finish how)
 {
-    struct answer_end end = {.e = e, .finish = e ? FINISH_NONE : how, .usage = usage_unknown, .calls = 1};
+    struct answer_end end = {.e = e,
+                             .finish = e ? FINISH_NONE : how,
+                             .usage = usage_unknown,
+                             .calls = 1};
     struct sink to = a->to;
 
     if (why) end.why = *why;

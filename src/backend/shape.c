@@ -2,8 +2,8 @@
 
 #include "base/hash.h"
 
-/* Messages are built into one array that is large enough from the start: each message of the ask gives at
- * most one, each call at most one filled-in result, and two may be put around. */
+/* Messages are built into one array that is large enough from the start: each message of the ask
+ * gives at most one, each call at most one filled-in result, and two may be put around. */
 struct work {
     struct arena *arena;
     unsigned flags;
@@ -25,7 +25,7 @@ struct work {
     struct message *results; /* one for each call of the round; .role is ROLE_TOOL when there */
     str *own_ids;            /* the calls' ids as they came */
     size_t round_calls;
-    struct message *held;    /* what stood between calls and results */
+    struct message *held; /* what stood between calls and results */
     size_t held_count;
 };
 
@@ -61,7 +61,8 @@ static bool add_id(struct work *w, uint64_t key)
 }
 
 /* Ids of the client stay where they can; a new one never equals any that occurs.  They are made by
- * counting, so that the same conversation gives the same bytes: providers' prompt caches depend on it. */
+ * counting, so that the same conversation gives the same bytes: providers' prompt caches depend on
+ * it. */
 static str fit_id(struct work *w, str id)
 {
     if (is_legal_id(id) && add_id(w, hash_mix(hash_str(id), 1))) return id;
@@ -218,8 +219,9 @@ static void add_calls(struct work *w, struct message *m)
         own_ids[n] = parts[i].id;
         parts[i].id = fit_id(w, parts[i].id);
         /* Not there yet: only the fields that a filled-in one needs. */
-        results[n++] = (struct message){
-            .role = ROLE_ASSISTANT, .tool_call_id = parts[i].id, .tool_name = parts[i].name};
+        results[n++] = (struct message){.role = ROLE_ASSISTANT,
+                                        .tool_call_id = parts[i].id,
+                                        .tool_name = parts[i].name};
     }
     m->parts = parts;
     w->results = results;
@@ -227,7 +229,8 @@ static void add_calls(struct work *w, struct message *m)
     w->round_calls = n;
 }
 
-/* Whether the open round still waits for everything: an assistant message that follows belongs to it. */
+/* Whether the open round still waits for everything: an assistant message that follows belongs to
+ * it. */
 static bool round_is_fresh(const struct work *w)
 {
     if (w->round_calls == 0 || w->held_count) return false;
@@ -264,7 +267,8 @@ static void take_result(struct work *w, const struct message *m)
 static bool says_something(const struct message *m)
 {
     for (size_t i = 0; i < m->count; i++)
-        if (m->parts[i].kind == PART_TOOL_CALL || (m->parts[i].kind == PART_TEXT && m->parts[i].text.len))
+        if (m->parts[i].kind == PART_TOOL_CALL ||
+            (m->parts[i].kind == PART_TEXT && m->parts[i].text.len))
             return true;
     return false;
 }
@@ -337,12 +341,14 @@ static void merge(struct work *w)
         size_t count = last->count;
         memcpy(parts, last->parts, count * sizeof *parts);
         for (size_t k = 0; k < m->count; k++) {
-            bool joins = k == 0 && parts[count - 1].kind == PART_TEXT && m->parts[k].kind == PART_TEXT;
+            bool joins =
+                k == 0 && parts[count - 1].kind == PART_TEXT && m->parts[k].kind == PART_TEXT;
             if (!joins) {
                 parts[count++] = m->parts[k];
                 continue;
             }
-            struct message two = {.parts = (struct part[]){parts[count - 1], m->parts[k]}, .count = 2};
+            struct message two = {.parts = (struct part[]){parts[count - 1], m->parts[k]},
+                                  .count = 2};
             parts[count - 1].text = joined_text(w, &two);
         }
         last->parts = parts;
@@ -376,7 +382,8 @@ enum err shape_messages(struct shape *out, const struct ask *q, unsigned flags, 
     for (size_t i = 0; i < q->messages_count; i++)
         for (size_t k = 0; k < q->messages[i].count; k++)
             calls += q->messages[i].parts[k].kind == PART_TOOL_CALL;
-    /* One for each message; besides a user message before an assistant's that folds, results, two around. */
+    /* One for each message; besides a user message before an assistant's that folds, results, two
+     * around. */
     w.at = take(&w, 2 * q->messages_count + calls + 3, sizeof *w.at);
     w.held = take(&w, q->messages_count, sizeof *w.held);
     w.folded = take(&w, q->messages_count, sizeof *w.folded);

@@ -1,6 +1,6 @@
-/* A conversation as it came, brought into the shape that a provider takes (providers.md section 1, "Rules
- * before mapping"): empty parts and messages left out, tool results after their calls, in the calls'
- * order, missing ones filled in, ids legal and used once. */
+/* A conversation as it came, brought into the shape that a provider takes (providers.md section 1,
+ * "Rules before mapping"): empty parts and messages left out, tool results after their calls, in
+ * the calls' order, missing ones filled in, ids legal and used once. */
 #ifndef SEMA_BACKEND_SHAPE_H
 #define SEMA_BACKEND_SHAPE_H
 
@@ -8,12 +8,12 @@
 #include "base/arena.h"
 
 enum shape_flags {
-    SHAPE_MERGE = 1,            /* adjacent messages of one role become one; results stay single */
-    SHAPE_FIRST_USER = 2,       /* "(start)" before a conversation that the assistant opens */
-    SHAPE_LAST_USER = 4,        /* "Continue." after one that the assistant closes */
-    SHAPE_LIFT_SYSTEM = 8,      /* those in front go to shape.system, joined by blank lines */
+    SHAPE_MERGE = 1,             /* adjacent messages of one role become one; results stay single */
+    SHAPE_FIRST_USER = 2,        /* "(start)" before a conversation that the assistant opens */
+    SHAPE_LAST_USER = 4,         /* "Continue." after one that the assistant closes */
+    SHAPE_LIFT_SYSTEM = 8,       /* those in front go to shape.system, joined by blank lines */
     SHAPE_FOLD_LATE_SYSTEM = 16, /* later ones go in front of the next user text */
-    SHAPE_FOLD_SYSTEM = 32,     /* all of them do */
+    SHAPE_FOLD_SYSTEM = 32,      /* all of them do */
 };
 
 struct shape {

@@ -106,7 +106,9 @@ void answer_tool(struct answer *a, const struct tool_piece *p)
     if (a->over) return;
     enum err e = tools_add(&a->tools, p, &to, &a->over);
     if (e && !a->over) {
-        struct fault f = {.e = e == ERR_LIMIT ? ERR_SERVER : e, .message = STR("too many tool calls"), .retry_after_ms = -1};
+        struct fault f = {.e = e == ERR_LIMIT ? ERR_SERVER : e,
+                          .message = STR("too many tool calls"),
+                          .retry_after_ms = -1};
         answer_fault(a, &f);
     }
 }
@@ -119,7 +121,8 @@ void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens)
 
 bool speech_holds(const struct answer *a)
 {
-    return a->think.blanks.len || a->think.matched || a->text_halves.high[0] || a->reasoning_halves.high[0];
+    return a->think.blanks.len || a->think.matched || a->text_halves.high[0] ||
+           a->reasoning_halves.high[0];
 }
 
 void speech_end(struct answer *a)

@@ -1,5 +1,5 @@
-/* What an answer gave so far, on its way to the sink: characters whole, reasoning told apart, tool calls
- * put together.  See dialect.h for what a dialect calls. */
+/* What an answer gave so far, on its way to the sink: characters whole, reasoning told apart, tool
+ * calls put together.  See dialect.h for what a dialect calls. */
 #ifndef SEMA_BACKEND_SPEECH_H
 #define SEMA_BACKEND_SPEECH_H
 

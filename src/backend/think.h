@@ -1,5 +1,6 @@
-/* Reasoning that a model writes into its text as <think>...</think> (providers.md section 9): told apart
- * while it streams.  Tags may be cut at any byte; only one at the very start of the text opens.
+/* Reasoning that a model writes into its text as <think>...</think> (providers.md section 9): told
+ * apart while it streams.  Tags may be cut at any byte; only one at the very start of the text
+ * opens.
  *
  *     START -> IN     "<think>" after nothing but white space
  *     START -> TEXT   anything else
@@ -15,9 +16,10 @@
 
 struct think {
     enum { THINK_TEXT, THINK_START, THINK_IN } state;
-    bool opened;    /* the prompt had the tag: reasoning from the first byte, a tag of its own is dropped */
-    bool strip;     /* white space after the closing tag */
-    size_t matched; /* bytes of the tag that may be coming: they are held */
+    bool opened;       /* the prompt had the tag: reasoning from the first byte, a tag of its own is
+                          dropped */
+    bool strip;        /* white space after the closing tag */
+    size_t matched;    /* bytes of the tag that may be coming: they are held */
     struct buf blanks; /* START: white space, held too */
 };
 

@@ -49,7 +49,8 @@ static struct tool_call *find(struct tools *t, const struct tool_piece *p)
         for (size_t i = t->count; i-- > 0;) {
             struct tool_call *c = &t->at[i];
             if (c->index != p->index) continue;
-            /* Some servers number each chunk's calls from 0: another id with a name is another call. */
+            /* Some servers number each chunk's calls from 0: another id with a name is another
+             * call. */
             bool other = p->id.len && p->name.len && c->name.len && !str_eq(p->id, c->id);
             return other ? NULL : c;
         }
@@ -110,7 +111,8 @@ static enum err take_names(struct tools *t, struct tool_call *c, const struct to
     return ERR_NONE;
 }
 
-enum err tools_add(struct tools *t, const struct tool_piece *p, const struct sink *to, const bool *gone)
+enum err tools_add(struct tools *t, const struct tool_piece *p, const struct sink *to,
+                   const bool *gone)
 {
     enum err e = ERR_NONE;
     struct tool_call *c = find(t, p);

@@ -1,5 +1,5 @@
-/* Tool calls out of a stream's pieces, in every form that servers give them (providers.md section 9):
- * with or without index and id, in fragments or whole. */
+/* Tool calls out of a stream's pieces, in every form that servers give them (providers.md section
+ * 9): with or without index and id, in fragments or whole. */
 #ifndef SEMA_BACKEND_TOOLS_H
 #define SEMA_BACKEND_TOOLS_H
 
@@ -9,8 +9,8 @@
 enum { TOOL_CALLS_MAX = 128 }; /* of one answer: OpenAI's own limit of tools in a request */
 
 struct tool_call {
-    int64_t index; /* the stream's; -1: it gives none */
-    str id, name;  /* own memory; the name is empty until it came */
+    int64_t index;    /* the stream's; -1: it gives none */
+    str id, name;     /* own memory; the name is empty until it came */
     struct buf early; /* arguments that came before the name */
     struct halves halves;
     bool has_args;
@@ -31,9 +31,10 @@ struct tool_piece {
 };
 
 void tools_fini(struct tools *t); /* takes a zeroed one; a zeroed one is ready */
-/* Gives what can be given to `to`.  ERR_LIMIT past TOOL_CALLS_MAX, ERR_MEMORY.  The answer may be cancelled
- * inside: `*gone` is looked at after each event. */
-enum err tools_add(struct tools *t, const struct tool_piece *p, const struct sink *to, const bool *gone);
+/* Gives what can be given to `to`.  ERR_LIMIT past TOOL_CALLS_MAX, ERR_MEMORY.  The answer may be
+ * cancelled inside: `*gone` is looked at after each event. */
+enum err tools_add(struct tools *t, const struct tool_piece *p, const struct sink *to,
+                   const bool *gone);
 /* Calls that got no arguments get "{}"; calls without a name are forgotten. */
 void tools_end(struct tools *t, const struct sink *to, const bool *gone);
 

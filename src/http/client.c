@@ -28,8 +28,8 @@ static const char *copy(struct arena *a, const char *s, bool *ok)
     return to.at;
 }
 
-enum err http_client_new(struct http_client **out, struct loop *l, const struct http_client_conf *conf,
-                         struct err_note *why)
+enum err http_client_new(struct http_client **out, struct loop *l,
+                         const struct http_client_conf *conf, struct err_note *why)
 {
     struct http_client *c = calloc(1, sizeof *c);
     bool ok = c != NULL;
@@ -50,8 +50,8 @@ enum err http_client_new(struct http_client **out, struct loop *l, const struct 
     }
     if (!ok) e = err_set(why, ERR_MEMORY, "out of memory for provider calls");
     if (!e) e = proxy_init(&c->proxy, conf->proxy, conf->no_proxy, &c->arena, why);
-    /* Authorities of the settings are read now, so that a mistake shows at the start; the system's wait
-     * for the first use: a plain http provider needs none. */
+    /* Authorities of the settings are read now, so that a mistake shows at the start; the system's
+     * wait for the first use: a plain http provider needs none. */
     if (!e && (c->ca_file || c->ca_dir)) e = tls_context_get(&c->tls, c->ca_file, c->ca_dir, why);
     if (e) {
         http_client_free(c);
@@ -85,19 +85,22 @@ void http_client_free(struct http_client *c)
 
 static bool is_credential(str name)
 {
-    static const char *const names[] = {"authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie"};
+    static const char *const names[] = {"authorization", "x-api-key", "x-goog-api-key", "api-key",
+                                        "cookie"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_eq_nocase(name, str_of(names[i]))) return true;
     return false;
 }
 
-/* A connection that carried one key never carries another: some providers bind their state to it. */
+/* A connection that carried one key never carries another: some providers bind their state to it.
+ */
 static uint64_t origin_key(const struct http_ask *ask)
 {
     uint64_t key = hash_mix(hash_str(ask->url->host), ask->url->port * 2u + ask->url->tls);
 
     for (size_t i = 0; i < ask->headers_count; i++)
-        if (is_credential(ask->headers[i].name)) key = hash_mix(key, hash_str(ask->headers[i].value));
+        if (is_credential(ask->headers[i].name))
+            key = hash_mix(key, hash_str(ask->headers[i].value));
     return key;
 }
 
@@ -108,7 +111,8 @@ static struct client_origin *origin_of(struct http_client *c, const struct http_
     const struct url *u = ask->url;
     struct client_origin *o = c->origins;
 
-    while (o && !(o->key == key && o->port == u->port && o->tls == u->tls && str_eq(o->host, u->host)))
+    while (o &&
+           !(o->key == key && o->port == u->port && o->tls == u->tls && str_eq(o->host, u->host)))
         o = o->next;
     if (o) return o;
 
@@ -122,7 +126,8 @@ static struct client_origin *origin_of(struct http_client *c, const struct http_
     if (o->host.at == NULL) return NULL;
     o->proxied = proxy_applies(&c->proxy, o->host, o->port);
     bool v6 = str_find_char(o->host, ':') != STR_NPOS;
-    snprintf(o->name, sizeof o->name, v6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(o->host), (unsigned)o->port);
+    snprintf(o->name, sizeof o->name, v6 ? "[%.*s]:%u" : "%.*s:%u", STR_ARG(o->host),
+             (unsigned)o->port);
     o->next = c->origins;
     c->origins = o;
     return o;
@@ -221,8 +226,8 @@ static void on_call_timer(struct timer *t)
         return;
     }
     if (call->state == CALL_DIALING && phase_due_ms(call) <= now) {
-        err_set(&why, ERR_TIMEOUT, "%s: no connection within %u ms (%s)", name, (unsigned)call->connect_ms,
-                client_dial_phase(call->dial));
+        err_set(&why, ERR_TIMEOUT, "%s: no connection within %u ms (%s)", name,
+                (unsigned)call->connect_ms, client_dial_phase(call->dial));
         why.http_status = HTTP_FAULT_CONNECT;
     } else if (call->total_at_ms <= now) {
         err_set(&why, ERR_TIMEOUT, "%s: the answer took too long", name);
@@ -230,7 +235,8 @@ static void on_call_timer(struct timer *t)
         arm(call);
         return;
     } else if (call->state == CALL_SENDING) {
-        err_set(&why, ERR_TIMEOUT, "%s: no answer within %u ms", name, (unsigned)call->first_byte_ms);
+        err_set(&why, ERR_TIMEOUT, "%s: no answer within %u ms", name,
+                (unsigned)call->first_byte_ms);
     } else {
         err_set(&why, ERR_TIMEOUT, "%s: silent for %u ms", name, (unsigned)call->idle_ms);
     }
@@ -289,7 +295,8 @@ static void put_field(struct cursor *c, str name, str value)
     put(c, STR("\r\n"));
 }
 
-static void put_request(struct cursor *c, const struct http_client *client, const struct http_ask *ask)
+static void put_request(struct cursor *c, const struct http_client *client,
+                        const struct http_ask *ask)
 {
     char digits[24];
 
@@ -320,7 +327,8 @@ static enum err block_new(struct client_block **out, const struct http_client *c
     struct cursor c = {0};
     put_request(&c, client, ask);
     struct client_block *b = malloc(sizeof *b + c.len);
-    if (b == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request of %zu bytes", c.len);
+    if (b == NULL)
+        return err_set(why, ERR_MEMORY, "out of memory for a request of %zu bytes", c.len);
     b->refs = 1;
     b->len = c.len;
     c = (struct cursor){.at = b->at};
@@ -456,7 +464,8 @@ void client_call_lost(struct http_call *call, const struct err_note *why)
     c->call = NULL;
     client_conn_close(c);
     enum err e = dial(call, &note);
-    if (e) client_call_failed(call, e, &note); /* out of memory: the one event that may come early */
+    if (e)
+        client_call_failed(call, e, &note); /* out of memory: the one event that may come early */
 }
 
 void http_call_cancel(struct http_call *call)

@@ -1,10 +1,11 @@
 /* Calls to providers: a pool of kept HTTP/1.1 connections on one loop (llhttp, OpenSSL).
  *
- * Kept connections are checked before use; one that the other side closed meanwhile is replaced unseen,
- * once, while not a byte of the answer has come.  Addresses of a name are raced (RFC 8305); names are
- * resolved off the loop and remembered (60 s, failures 1 s).  Proxies by CONNECT only, so that they never
- * see a key; loopback never goes through one.  TLS 1.2 or newer, host name checked.  Never follows a
- * redirect.  An answer that is encoded (Content-Encoding) is an error of class ERR_SERVER.
+ * Kept connections are checked before use; one that the other side closed meanwhile is replaced
+ * unseen, once, while not a byte of the answer has come.  Addresses of a name are raced (RFC 8305);
+ * names are resolved off the loop and remembered (60 s, failures 1 s).  Proxies by CONNECT only, so
+ * that they never see a key; loopback never goes through one.  TLS 1.2 or newer, host name checked.
+ * Never follows a redirect.  An answer that is encoded (Content-Encoding) is an error of class
+ * ERR_SERVER.
  *
  * Threads: a client and its calls belong to one loop. */
 #ifndef SEMA_HTTP_CLIENT_H
@@ -22,8 +23,8 @@ struct http_client;
 struct http_call;
 
 struct http_client_conf {
-    const char *proxy;    /* "http://[user:password@]host:port", or NULL */
-    const char *no_proxy; /* comma-separated, configuration.md; or NULL */
+    const char *proxy;            /* "http://[user:password@]host:port", or NULL */
+    const char *no_proxy;         /* comma-separated, configuration.md; or NULL */
     const char *ca_file, *ca_dir; /* NULL: the system's */
     const char *user_agent;       /* "sema/0.1.0" */
     size_t kept_max;              /* idle connections in all; 0: a default */
@@ -32,8 +33,8 @@ struct http_client_conf {
 
 enum err http_client_new(struct http_client **out, struct loop *l, const struct http_client_conf *c,
                          struct err_note *why);
-/* Cancels what runs: `done` is not called for those.  Not from inside an event.  Handles of the loop are
- * still closing afterwards. */
+/* Cancels what runs: `done` is not called for those.  Not from inside an event.  Handles of the
+ * loop are still closing afterwards. */
 void http_client_free(struct http_client *c); /* NULL is fine */
 
 /* The client of the loop that this thread runs (set once by whoever starts the loop), or NULL. */
@@ -46,9 +47,10 @@ struct http_ask {
     const struct header *headers; /* besides Host, User-Agent, Accept-Encoding, Content-Length */
     size_t headers_count;
     str body;
-    uint32_t connect_ms;    /* name resolution, TCP and TLS together */
-    uint32_t first_byte_ms; /* from the request's last byte to the first of the answer; 0: total only */
-    uint32_t idle_ms;       /* between bytes of the body; 0: total only */
+    uint32_t connect_ms; /* name resolution, TCP and TLS together */
+    uint32_t
+        first_byte_ms; /* from the request's last byte to the first of the answer; 0: total only */
+    uint32_t idle_ms;  /* between bytes of the body; 0: total only */
     uint32_t total_ms;
     size_t body_bytes_max; /* beyond it: ERR_SERVER */
 };
@@ -58,8 +60,9 @@ struct http_call_events {
     /* The views die on return.  1xx answers are not shown. */
     void (*head)(void *ctx, int status, const struct headers *h);
     void (*body)(void *ctx, str piece);
-    /* Last, exactly once, unless the call was cancelled.  ERR_NONE: the body is complete by its framing
-     * (or the connection's end, where that frames it).  ERR_TIMEOUT, ERR_NETWORK, ERR_SERVER (a malformed
+    /* Last, exactly once, unless the call was cancelled.  ERR_NONE: the body is complete by its
+     * framing (or the connection's end, where that frames it).  ERR_TIMEOUT, ERR_NETWORK,
+     * ERR_SERVER (a malformed
      * or oversized answer), ERR_MEMORY: why says more and names host and port.  `why->http_status` is one
      * of the kinds below, else 0 or the answer's.  The call is gone when it returns. */
     void (*done)(void *ctx, enum err e, const struct err_note *why);
@@ -76,9 +79,10 @@ enum {
 enum err http_call_start(struct http_call **out, struct http_client *c, const struct http_ask *ask,
                          struct http_call_events to, struct err_note *why);
 void http_call_cancel(struct http_call *call); /* NULL is fine; no event after it */
-/* As cancel, for an answer whose end is already known from its content: what little may still come is read
- * and thrown away for a moment, so that the connection can be kept. */
+/* As cancel, for an answer whose end is already known from its content: what little may still come
+ * is read and thrown away for a moment, so that the connection can be kept. */
 void http_call_abandon(struct http_call *call);
-void http_call_pause(struct http_call *call, bool pause); /* stops reading: back-pressure; idle time halts */
+void http_call_pause(struct http_call *call,
+                     bool pause); /* stops reading: back-pressure; idle time halts */
 
 #endif

@@ -1,5 +1,5 @@
-/* One connection to a provider: through a proxy if there is one, TLS if the address says so, then one
- * request and one answer after the other. */
+/* One connection to a provider: through a proxy if there is one, TLS if the address says so, then
+ * one request and one answer after the other. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -497,7 +497,8 @@ static void ask_proxy(struct client_conn *c)
     buf_init(&b, UPSTREAM_HEAD_BYTES_MAX);
     buf_addf(&b, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", c->origin->name,
              c->origin->name, c->client->user_agent);
-    if (p->authorization.len) buf_addf(&b, "Proxy-Authorization: %.*s\r\n", STR_ARG(p->authorization));
+    if (p->authorization.len)
+        buf_addf(&b, "Proxy-Authorization: %.*s\r\n", STR_ARG(p->authorization));
     buf_add(&b, STR("\r\n"));
     if (b.bad)
         c->e = ERR_MEMORY;
@@ -523,7 +524,8 @@ static void read_proxy(struct client_conn *c, str in)
     if (end == STR_NPOS) return;
 
     uint64_t status = 0;
-    if (str_starts(head, STR("HTTP/1.")) && head.len > 12) str_to_u64(str_span(head.at + 9, 3), &status);
+    if (str_starts(head, STR("HTTP/1.")) && head.len > 12)
+        str_to_u64(str_span(head.at + 9, 3), &status);
     if (status < 200 || status > 299) {
         err_set(&why, ERR_NETWORK, "the proxy refused the connection (%u)%s", (unsigned)status,
                 status == 407 ? ": user and password of HTTPS_PROXY" : "");
@@ -638,7 +640,8 @@ bool client_conn_alive(struct client_conn *c)
     char byte;
 
     if (uv_fileno((uv_handle_t *)&c->tcp, &fd) != 0) return false;
-    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -1,5 +1,5 @@
-/* Making a connection: the name's addresses are raced (RFC 8305), the first that answers wins; then the
- * proxy and TLS, which client_conn.c speaks.  The call's connect deadline covers all of it. */
+/* Making a connection: the name's addresses are raced (RFC 8305), the first that answers wins; then
+ * the proxy and TLS, which client_conn.c speaks.  The call's connect deadline covers all of it. */
 #include <stdlib.h>
 
 #include "http/client_in.h"
@@ -149,7 +149,8 @@ static void try_next(struct timer *t)
         err_set(&why, ERR_NETWORK, "%s: cannot connect to the proxy %.*s: %s", d->origin->name,
                 STR_ARG(proxy->authority), uv_strerror(d->last_status));
     else
-        err_set(&why, ERR_NETWORK, "%s: cannot connect: %s", d->origin->name, uv_strerror(d->last_status));
+        err_set(&why, ERR_NETWORK, "%s: cannot connect: %s", d->origin->name,
+                uv_strerror(d->last_status));
     client_dial_broke(d, ERR_NETWORK, &why);
 }
 

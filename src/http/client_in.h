@@ -9,7 +9,8 @@
  *             SENDING -> DIALING                         a kept connection was dead: once
  *     conn:   CONNECTING -> TUNNEL -> TLS -> OPEN <-> kept
  *             any -> CLOSED                              its memory goes with libuv's closing callback, so
- *                                                        whoever is on the stack may still look at it
+ *                                                        whoever is on the stack may still look at
+ * it
  *
  * Every event of a call may cancel it or start others; code that gave one looks at conn->call anew. */
 #ifndef SEMA_HTTP_CLIENT_IN_H
@@ -36,8 +37,8 @@ struct client_origin {
     bool tls, proxied;
     uint16_t port;
     str host;
-    char name[300];                /* "host:port", for notes */
-    struct client_conn *kept;      /* idle ones, the newest first */
+    char name[300];                 /* "host:port", for notes */
+    struct client_conn *kept;       /* idle ones, the newest first */
     struct ssl_session_st *session; /* to be resumed */
 };
 
@@ -113,11 +114,11 @@ struct client_conn {
     struct buf head;   /* names and values of the answer's fields; or the proxy's answer */
     struct buf fields; /* struct client_field[] */
     size_t head_bytes;
-    bool in_value;   /* the newest field has its name */
-    bool interim;    /* 1xx: not the answer yet */
+    bool in_value; /* the newest field has its name */
+    bool interim;  /* 1xx: not the answer yet */
     bool head_given, complete;
-    bool keep;       /* the framing leaves the connection usable */
-    enum err e;      /* what a callback, or a write, found wrong */
+    bool keep;  /* the framing leaves the connection usable */
+    enum err e; /* what a callback, or a write, found wrong */
 };
 
 /* Offsets into `head`, which moves while it grows. */
@@ -132,9 +133,10 @@ void client_call_failed(struct http_call *call, enum err e, const struct err_not
 void client_call_complete(struct http_call *call, bool keep); /* its answer is whole */
 /* The connection is gone; the call goes on if it may, else fails. */
 void client_call_lost(struct http_call *call, const struct err_note *why);
-void client_call_moved(struct http_call *call);  /* bytes went out or came in */
-void client_call_broken(struct http_call *call); /* conn->e is set: fails in the next turn of the loop */
-void client_drop_kept(struct client_conn *c);   /* off the lists; still open */
+void client_call_moved(struct http_call *call); /* bytes went out or came in */
+void client_call_broken(
+    struct http_call *call); /* conn->e is set: fails in the next turn of the loop */
+void client_drop_kept(struct client_conn *c); /* off the lists; still open */
 
 void client_block_release(struct client_block *b);
 

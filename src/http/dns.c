@@ -124,8 +124,8 @@ bool dns_known(struct dns *d, str host, uint16_t port, struct dns_result *out)
 
 /* ---- lookups ---- */
 
-/* The resolver's order inside each family stays (RFC 6724 sorted it); the families take turns, so that
- * one that does not work costs one attempt. */
+/* The resolver's order inside each family stays (RFC 6724 sorted it); the families take turns, so
+ * that one that does not work costs one attempt. */
 static void take_addresses(struct dns_result *r, const struct addrinfo *all)
 {
     const struct addrinfo *next[2] = {all, all}; /* of the first one's family, of the other */

@@ -46,7 +46,8 @@ enum err proxy_init(struct proxy *p, const char *address, const char *except, st
     enum err e = url_parse(&u, str_of(address), a);
     if (e == ERR_MEMORY) return err_set(why, e, "out of memory");
     /* The address may hold a password: it is not repeated. */
-    if (e || u.tls) return err_set(why, ERR_INVALID, "the proxy must be http://[user:password@]host:port");
+    if (e || u.tls)
+        return err_set(why, ERR_INVALID, "the proxy must be http://[user:password@]host:port");
     if (u.user.len) {
         p->authorization = basic(a, u.user);
         if (p->authorization.at == NULL) return err_set(why, ERR_MEMORY, "out of memory");
@@ -118,7 +119,8 @@ static bool split_port(str *entry, uint64_t *port)
         return rest.at[0] == ':' && str_to_u64(str_tail(rest, 1), port);
     }
     size_t first = str_find_char(*entry, ':');
-    if (first == STR_NPOS || first != str_rfind_char(*entry, ':')) return true; /* IPv6 without brackets */
+    if (first == STR_NPOS || first != str_rfind_char(*entry, ':'))
+        return true; /* IPv6 without brackets */
     str digits = str_tail(*entry, first + 1);
     *entry = str_head(*entry, first);
     return str_to_u64(digits, port);
@@ -137,7 +139,8 @@ static bool entry_covers(str entry, str host, uint16_t port)
     if (net.bits) {
         bits = (uint64_t)net.bits;
         if (slash != STR_NPOS && !str_to_u64(str_tail(entry, slash + 1), &bits)) return false;
-        return of.bits == net.bits && bits <= (uint64_t)net.bits && same_bits(of.bytes, net.bytes, (int)bits);
+        return of.bits == net.bits && bits <= (uint64_t)net.bits &&
+               same_bits(of.bytes, net.bytes, (int)bits);
     }
     if (str_starts(entry, STR("*."))) entry = str_tail(entry, 1);
     if (str_starts(entry, STR("."))) entry = str_tail(entry, 1);

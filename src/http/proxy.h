@@ -13,8 +13,8 @@ struct proxy {
     str except;        /* NO_PROXY, as written */
 };
 
-/* `address` and `except` may be NULL.  ERR_INVALID when the address is none, or of another kind than
- * http://: socks, https.  What it keeps lives in the arena. */
+/* `address` and `except` may be NULL.  ERR_INVALID when the address is none, or of another kind
+ * than http://: socks, https.  What it keeps lives in the arena. */
 enum err proxy_init(struct proxy *p, const char *address, const char *except, struct arena *a,
                     struct err_note *why);
 /* Loopback never goes through it, nor what NO_PROXY names (configuration.md, "Providers"). */

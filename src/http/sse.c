@@ -62,8 +62,8 @@ static enum err take_line(struct sse *s, str line, sse_fn *each, void *ctx)
     if (line.at[0] == ':') return ERR_NONE;
     if (!fits(s, line.len + 1)) return ERR_LIMIT;
 
-    /* Two habits of servers that no field name can look like: an error object without a field name, and
-     * one under the name "error" (providers.md sections 6.3 and 9). */
+    /* Two habits of servers that no field name can look like: an error object without a field name,
+     * and one under the name "error" (providers.md sections 6.3 and 9). */
     if (line.at[0] == '{') {
         add_data(s, line);
     } else {

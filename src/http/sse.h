@@ -1,8 +1,9 @@
-/* text/event-stream, WHATWG HTML 9.2, reading.  Bytes may be cut anywhere, inside a character or between
- * CR and LF; the events never depend on where.  A block without data, or with blank data, is no event.
- * At the end, an unterminated last block counts when its data is complete JSON or "[DONE]"
- * (providers.md section 2).  Two habits beside the standard are read as data too: a line that is a JSON
- * object without a field name, and the field "error", whose event has the type "error" then. */
+/* text/event-stream, WHATWG HTML 9.2, reading.  Bytes may be cut anywhere, inside a character or
+ * between CR and LF; the events never depend on where.  A block without data, or with blank data,
+ * is no event. At the end, an unterminated last block counts when its data is complete JSON or
+ * "[DONE]" (providers.md section 2).  Two habits beside the standard are read as data too: a line
+ * that is a JSON object without a field name, and the field "error", whose event has the type
+ * "error" then. */
 #ifndef SEMA_HTTP_SSE_H
 #define SEMA_HTTP_SSE_H
 

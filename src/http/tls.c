@@ -16,7 +16,7 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    str *in;         /* both only during a call */
+    str *in; /* both only during a call */
     struct buf *out;
     SSL_SESSION *session;
 };
@@ -165,7 +165,8 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, unused) == 1 || inet_pton(AF_INET6, host, unused) == 1;
 }
 
-/* Whom the certificate must name.  A server name indication is a name, never an address (RFC 6066 3). */
+/* Whom the certificate must name.  A server name indication is a name, never an address (RFC 6066
+ * 3). */
 static bool expect_host(SSL *ssl, str host)
 {
     char name[256];

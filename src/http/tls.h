@@ -1,8 +1,9 @@
-/* TLS towards providers, over bytes in memory: it owns no socket and never waits.  TLS 1.2 or newer, the
- * host's name or address is checked, authorities are the system's or those of the settings.
+/* TLS towards providers, over bytes in memory: it owns no socket and never waits.  TLS 1.2 or
+ * newer, the host's name or address is checked, authorities are the system's or those of the
+ * settings.
  *
- * What it wants to send is added to `out` during a call; the caller sends it.  What came from the other
- * side is given as a view that each call eats from.
+ * What it wants to send is added to `out` during a call; the caller sends it.  What came from the
+ * other side is given as a view that each call eats from.
  *
  * Threads: a context is shared by all; a connection belongs to one. */
 #ifndef SEMA_HTTP_TLS_H
@@ -18,8 +19,9 @@ struct tls_context;
 struct tls;
 struct ssl_session_st; /* what a later connection to the same host may resume */
 
-/* One for each pair of settings, made once and never unmade.  NULL, NULL: the system's authorities, looked
- * up when a connection needs them.  ERR_INVALID: a file that cannot be read or holds no authority. */
+/* One for each pair of settings, made once and never unmade.  NULL, NULL: the system's authorities,
+ * looked up when a connection needs them.  ERR_INVALID: a file that cannot be read or holds no
+ * authority. */
 enum err tls_context_get(struct tls_context **out, const char *ca_file, const char *ca_dir,
                          struct err_note *why);
 
@@ -28,7 +30,8 @@ enum err tls_new(struct tls **out, struct tls_context *ctx, str host, struct ssl
                  struct err_note *why);
 void tls_free(struct tls *t); /* NULL is fine */
 
-/* Sessions that the other side offers: the latest, which is then the caller's; NULL when none came. */
+/* Sessions that the other side offers: the latest, which is then the caller's; NULL when none came.
+ */
 struct ssl_session_st *tls_take_session(struct tls *t);
 void tls_session_free(struct ssl_session_st *s); /* NULL is fine */
 

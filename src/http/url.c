@@ -2,7 +2,8 @@
 
 #include <arpa/inet.h>
 
-/* Visible ASCII only: a blank or control character in a request line would split it (RFC 9112 3). */
+/* Visible ASCII only: a blank or control character in a request line would split it (RFC 9112 3).
+ */
 static bool is_plain(str s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -15,7 +16,8 @@ static bool is_name(str host)
 {
     for (size_t i = 0; i < host.len; i++) {
         char c = host.at[i];
-        bool fits = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+        bool fits =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
         if (!fits) return false;
     }
     return host.len > 0 && host.len <= 253 && host.at[0] != '.';
@@ -102,9 +104,9 @@ enum err url_parse(struct url *out, str text, struct arena *a)
     u.target = target.len && target.at[0] == '/' ? arena_str(a, target)
                                                  : arena_strf(a, "/%.*s", STR_ARG(target));
     const char *open = bracketed ? "[" : "", *close = bracketed ? "]" : "";
-    u.authority = u.port == standard
-                      ? arena_strf(a, "%s%.*s%s", open, STR_ARG(u.host), close)
-                      : arena_strf(a, "%s%.*s%s:%u", open, STR_ARG(u.host), close, (unsigned)u.port);
+    u.authority = u.port == standard ? arena_strf(a, "%s%.*s%s", open, STR_ARG(u.host), close)
+                                     : arena_strf(a, "%s%.*s%s:%u", open, STR_ARG(u.host), close,
+                                                  (unsigned)u.port);
     if (u.user.at == NULL || u.target.at == NULL || u.authority.at == NULL) return ERR_MEMORY;
     *out = u;
     return ERR_NONE;

@@ -10,10 +10,10 @@
 
 struct url {
     bool tls;
-    str host;   /* without brackets, lower case */
+    str host; /* without brackets, lower case */
     uint16_t port;
-    str target; /* path and query, "/" at least */
-    str user;   /* "name:password", empty when absent */
+    str target;    /* path and query, "/" at least */
+    str user;      /* "name:password", empty when absent */
     str authority; /* host[:port] as the Host header wants it: default ports left out */
 };
 

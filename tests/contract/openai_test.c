@@ -1,5 +1,5 @@
-/* The openai backend against a strict fake (tests/fakes/openai.py): every case of providers.md section 12
- * that this dialect can meet. */
+/* The openai backend against a strict fake (tests/fakes/openai.py): every case of providers.md
+ * section 12 that this dialect can meet. */
 #include "answer_trace.h"
 
 #include "backend/dialect.h"
@@ -17,9 +17,16 @@ static char base_url[64];
 static struct backend_conf conf_now(void)
 {
     return (struct backend_conf){
-        .type = "openai", .model = STR("hello"), .base_url = str_of(base_url), .key = STR("sk-test-key-1234"),
-        .organization = STR("org-1"), .project = STR("proj-1"), .retries = 2,
-        .connect_ms = 2000, .idle_ms = 400, .total_ms = 4000,
+        .type = "openai",
+        .model = STR("hello"),
+        .base_url = str_of(base_url),
+        .key = STR("sk-test-key-1234"),
+        .organization = STR("org-1"),
+        .project = STR("proj-1"),
+        .retries = 2,
+        .connect_ms = 2000,
+        .idle_ms = 400,
+        .total_ms = 4000,
     };
 }
 
@@ -110,7 +117,8 @@ static int fake_number(const char *path)
     buf_init(&n.body, 1000);
     snprintf(text, sizeof text, "http://127.0.0.1:%d/fake/%s", fake.port, path);
     check_int(url_parse(&u, str_of(text), &a), ERR_NONE);
-    struct http_ask ask = {.method = "GET", .url = &u, .connect_ms = 1000, .total_ms = 2000, .body_bytes_max = 1000};
+    struct http_ask ask = {
+        .method = "GET", .url = &u, .connect_ms = 1000, .total_ms = 2000, .body_bytes_max = 1000};
     struct http_call_events to = {.ctx = &n, .body = on_number_body, .done = on_number_done};
     uv_update_time(loop_uv(loop));
     check_int(http_call_start(&call, client, &ask, to, NULL), ERR_NONE);
@@ -483,9 +491,11 @@ static void test_cancel(void **state)
         int after_ms; /* -1: with the first piece */
         int gone;     /* whether the fake saw a client leave in the middle */
     } rows[] = {
-        {"never", 0, 0},     {"never", 60, 1},         {"silence", -1, 1}, {"slow", -1, 1},
+        {"never", 0, 0},     {"never", 60, 1},
+        {"silence", -1, 1},  {"slow", -1, 1},
         {"slow", 80, 1},     {"status-503", 60, 0}, /* between two tries */
-        {"tool-cut", -1, 0}, {"silence-after-finish", 60, 1}, {"hello", -1, 0},
+        {"tool-cut", -1, 0}, {"silence-after-finish", 60, 1},
+        {"hello", -1, 0},
     };
 
     (void)state;
@@ -569,33 +579,50 @@ static void check_request(const struct ask *q, const char *want)
 
 static void test_request(void **state)
 {
-    const struct tool tools[] = {
-        {.name = STR("f"), .description = STR("does"), .parameters_json = STR("{\"type\":\"object\",\"x\":12345678901234567890}")},
-        {.name = STR("g")}};
+    const struct tool tools[] = {{.name = STR("f"),
+                                  .description = STR("does"),
+                                  .parameters_json =
+                                      STR("{\"type\":\"object\",\"x\":12345678901234567890}")},
+                                 {.name = STR("g")}};
     const struct message talk[] = {
-        {.role = ROLE_SYSTEM, .parts = &(const struct part){.kind = PART_TEXT, .text = STR("Be kind.")}, .count = 1},
+        {.role = ROLE_SYSTEM,
+         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("Be kind.")},
+         .count = 1},
         {.role = ROLE_USER,
-         .parts = (const struct part[]){{.kind = PART_TEXT, .text = STR("What is this?")},
-                                        {.kind = PART_IMAGE, .text = STR("data:image/png;base64,AAAA")}},
+         .parts =
+             (const struct part[]){{.kind = PART_TEXT, .text = STR("What is this?")},
+                                   {.kind = PART_IMAGE, .text = STR("data:image/png;base64,AAAA")}},
          .count = 2},
         {.role = ROLE_ASSISTANT,
-         .parts = (const struct part[]){
-             {.kind = PART_REASONING, .text = STR("never sent back")},
-             {.kind = PART_TEXT, .text = STR("Let me look.")},
-             {.kind = PART_TOOL_CALL, .id = STR("toolu_1"), .name = STR("f"), .args_json = STR("{\"n\": 1.10}")},
-             {.kind = PART_TOOL_CALL, .id = STR("bad id!"), .name = STR("g"), .args_json = STR("")}},
+         .parts = (const struct part[]){{.kind = PART_REASONING, .text = STR("never sent back")},
+                                        {.kind = PART_TEXT, .text = STR("Let me look.")},
+                                        {.kind = PART_TOOL_CALL,
+                                         .id = STR("toolu_1"),
+                                         .name = STR("f"),
+                                         .args_json = STR("{\"n\": 1.10}")},
+                                        {.kind = PART_TOOL_CALL,
+                                         .id = STR("bad id!"),
+                                         .name = STR("g"),
+                                         .args_json = STR("")}},
          .count = 4},
-        {.role = ROLE_USER, .parts = &(const struct part){.kind = PART_TEXT, .text = STR("and?")}, .count = 1},
-        {.role = ROLE_TOOL, .tool_call_id = STR("bad id!"),
-         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("two")}, .count = 1},
-        {.role = ROLE_TOOL, .tool_call_id = STR("toolu_1"),
-         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("one")}, .count = 1},
+        {.role = ROLE_USER,
+         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("and?")},
+         .count = 1},
+        {.role = ROLE_TOOL,
+         .tool_call_id = STR("bad id!"),
+         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("two")},
+         .count = 1},
+        {.role = ROLE_TOOL,
+         .tool_call_id = STR("toolu_1"),
+         .parts = &(const struct part){.kind = PART_TEXT, .text = STR("one")},
+         .count = 1},
     };
     struct ask q = ask_of("request");
     str stops[] = {STR("END")};
 
     (void)state;
-    check_request(&q, "{\"messages\": [{\"content\": \"How are you?\", \"role\": \"user\"}], \"model\": \"request\", "
+    check_request(&q, "{\"messages\": [{\"content\": \"How are you?\", \"role\": \"user\"}], "
+                      "\"model\": \"request\", "
                       "\"stream\": true, \"stream_options\": {\"include_usage\": true}}");
     q.messages = talk;
     q.messages_count = sizeof talk / sizeof *talk;
@@ -614,19 +641,28 @@ static void test_request(void **state)
     check_request(
         &q,
         "{\"max_tokens\": 99, \"messages\": [{\"content\": \"Be kind.\", \"role\": \"system\"}, "
-        "{\"content\": [{\"text\": \"What is this?\", \"type\": \"text\"}, {\"image_url\": {\"url\": "
+        "{\"content\": [{\"text\": \"What is this?\", \"type\": \"text\"}, {\"image_url\": "
+        "{\"url\": "
         "\"data:image/png;base64,AAAA\"}, \"type\": \"image_url\"}], \"role\": \"user\"}, "
         "{\"content\": \"Let me look.\", \"role\": \"assistant\", \"tool_calls\": ["
-        "{\"function\": {\"arguments\": \"{\\\"n\\\": 1.10}\", \"name\": \"f\"}, \"id\": \"toolu_1\", \"type\": \"function\"}, "
-        "{\"function\": {\"arguments\": \"{}\", \"name\": \"g\"}, \"id\": \"call_sema1\", \"type\": \"function\"}]}, "
+        "{\"function\": {\"arguments\": \"{\\\"n\\\": 1.10}\", \"name\": \"f\"}, \"id\": "
+        "\"toolu_1\", \"type\": \"function\"}, "
+        "{\"function\": {\"arguments\": \"{}\", \"name\": \"g\"}, \"id\": \"call_sema1\", "
+        "\"type\": \"function\"}]}, "
         "{\"content\": \"one\", \"role\": \"tool\", \"tool_call_id\": \"toolu_1\"}, "
         "{\"content\": \"two\", \"role\": \"tool\", \"tool_call_id\": \"call_sema1\"}, "
-        "{\"content\": \"and?\", \"role\": \"user\"}], \"model\": \"request\", \"parallel_tool_calls\": false, "
-        "\"seed\": 18446744073709551615, \"stop\": [\"END\"], \"stream\": true, \"stream_options\": "
-        "{\"include_usage\": true}, \"temperature\": 0.5, \"tool_choice\": {\"function\": {\"name\": \"f\"}, "
-        "\"type\": \"function\"}, \"tools\": [{\"function\": {\"description\": \"does\", \"name\": \"f\", "
-        "\"parameters\": {\"type\": \"object\", \"x\": 12345678901234567890}}, \"type\": \"function\"}, "
-        "{\"function\": {\"name\": \"g\", \"parameters\": {\"properties\": {}, \"type\": \"object\"}}, "
+        "{\"content\": \"and?\", \"role\": \"user\"}], \"model\": \"request\", "
+        "\"parallel_tool_calls\": false, "
+        "\"seed\": 18446744073709551615, \"stop\": [\"END\"], \"stream\": true, "
+        "\"stream_options\": "
+        "{\"include_usage\": true}, \"temperature\": 0.5, \"tool_choice\": {\"function\": "
+        "{\"name\": \"f\"}, "
+        "\"type\": \"function\"}, \"tools\": [{\"function\": {\"description\": \"does\", \"name\": "
+        "\"f\", "
+        "\"parameters\": {\"type\": \"object\", \"x\": 12345678901234567890}}, \"type\": "
+        "\"function\"}, "
+        "{\"function\": {\"name\": \"g\", \"parameters\": {\"properties\": {}, \"type\": "
+        "\"object\"}}, "
         "\"type\": \"function\"}], \"top_k\": 7, \"top_p\": 1.0}");
 
     q = ask_of("request");
@@ -640,11 +676,14 @@ static void test_request(void **state)
     q.temperature = 0.7;
     q.top_k = 50;
     q.sampling_is_default = true;
-    check_request(&q, "{\"max_tokens\": 4106, \"messages\": [{\"content\": \"How are you?\", \"role\": \"user\"}], "
-                      "\"model\": \"request\", \"reasoning_effort\": \"low\", \"response_format\": {\"json_schema\": "
-                      "{\"name\": \"s\", \"schema\": {\"type\": \"object\"}, \"strict\": true}, \"type\": "
-                      "\"json_schema\"}, \"stream\": true, \"stream_options\": {\"include_usage\": true}, "
-                      "\"temperature\": 0.7}");
+    check_request(
+        &q, "{\"max_tokens\": 4106, \"messages\": [{\"content\": \"How are you?\", \"role\": "
+            "\"user\"}], "
+            "\"model\": \"request\", \"reasoning_effort\": \"low\", \"response_format\": "
+            "{\"json_schema\": "
+            "{\"name\": \"s\", \"schema\": {\"type\": \"object\"}, \"strict\": true}, \"type\": "
+            "\"json_schema\"}, \"stream\": true, \"stream_options\": {\"include_usage\": true}, "
+            "\"temperature\": 0.7}");
 }
 
 /* C1: the address is taken as written. */
@@ -709,22 +748,30 @@ static void test_refused_fields(void **state)
 
 static void test_refused_system(void **state)
 {
-    static const struct part parts[] = {{.kind = PART_TEXT, .text = STR("S1")}, {.kind = PART_TEXT, .text = STR("U1")},
-                                        {.kind = PART_TEXT, .text = STR("A1")}, {.kind = PART_TEXT, .text = STR("S2")},
+    static const struct part parts[] = {{.kind = PART_TEXT, .text = STR("S1")},
+                                        {.kind = PART_TEXT, .text = STR("U1")},
+                                        {.kind = PART_TEXT, .text = STR("A1")},
+                                        {.kind = PART_TEXT, .text = STR("S2")},
                                         {.kind = PART_TEXT, .text = STR("U2")}};
-    const struct message m[] = {{ROLE_SYSTEM, parts, 1}, {ROLE_USER, parts + 1, 1}, {ROLE_ASSISTANT, parts + 2, 1},
-                                {ROLE_SYSTEM, parts + 3, 1}, {ROLE_USER, parts + 4, 1}};
+    const struct message m[] = {{ROLE_SYSTEM, parts, 1},
+                                {ROLE_USER, parts + 1, 1},
+                                {ROLE_ASSISTANT, parts + 2, 1},
+                                {ROLE_SYSTEM, parts + 3, 1},
+                                {ROLE_USER, parts + 4, 1}};
     struct ask q = ask_of("no-late-system");
 
     (void)state;
     q.messages = m;
     q.messages_count = 5;
     for (int i = 0; i < 2; i++)
-        check_request(&q, "[[\"system\", \"S1\"], [\"user\", \"U1\"], [\"assistant\", \"A1\"], [\"user\", \"S2\\n\\nU2\"]]");
+        check_request(&q, "[[\"system\", \"S1\"], [\"user\", \"U1\"], [\"assistant\", \"A1\"], "
+                          "[\"user\", \"S2\\n\\nU2\"]]");
     check_int(fake_calls("no-late-system"), 3);
     q.model = STR("no-system");
     for (int i = 0; i < 2; i++)
-        check_request(&q, "[[\"user\", \"S1\\n\\nU1\"], [\"assistant\", \"A1\"], [\"user\", \"S2\\n\\nU2\"]]");
+        check_request(
+            &q,
+            "[[\"user\", \"S1\\n\\nU1\"], [\"assistant\", \"A1\"], [\"user\", \"S2\\n\\nU2\"]]");
     check_int(fake_calls("no-system"), 4); /* the late one first, then all */
 }
 
@@ -765,7 +812,8 @@ static void test_prepare(void **state)
     reopen(conf, false);
     prepare();
     check_int(ready_err, ERR_NONE);
-    check_true(strstr(ready_why.text, "gpt-4o-mono") && strstr(ready_why.text, "gpt-4o-mini, gpt-4o, gpt-5"));
+    check_true(strstr(ready_why.text, "gpt-4o-mono") &&
+               strstr(ready_why.text, "gpt-4o-mini, gpt-4o, gpt-5"));
 
     conf.model = STR("gpt-3.5-turbo"); /* listed, but shut down */
     reopen(conf, false);
@@ -797,15 +845,17 @@ static void test_prepare_without_a_list(void **state)
     static const struct {
         const char *status;
         enum err e;
-    } rows[] = {{"404", ERR_NONE}, {"403", ERR_NONE}, {"405", ERR_NONE}, {"501", ERR_NONE},
-                {"429", ERR_RATE_LIMIT}, {"500", ERR_SERVER}, {"503", ERR_OVERLOADED}};
+    } rows[] = {{"404", ERR_NONE},      {"403", ERR_NONE},       {"405", ERR_NONE},
+                {"501", ERR_NONE},      {"429", ERR_RATE_LIMIT}, {"500", ERR_SERVER},
+                {"503", ERR_OVERLOADED}};
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fake other = {0};
         struct backend_conf conf = conf_now();
         char url[64];
-        fake_start(&other, "openai.py", (const char *const[]){"--models-status", rows[i].status, NULL});
+        fake_start(&other, "openai.py",
+                   (const char *const[]){"--models-status", rows[i].status, NULL});
         snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", other.port);
         conf.base_url = str_of(url);
         reopen(conf, false);
@@ -837,9 +887,21 @@ static void test_open(void **state)
 
 static void test_families(void **state)
 {
-    static const char *const models[] = {"gpt-3.5-turbo", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5-chat-latest",
-                                         "o1", "o3", "o4-mini", "gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-5.4",
-                                         "gpt-5.6-sol", "gpt-6-sol", "gpt-6-luna"};
+    static const char *const models[] = {"gpt-3.5-turbo",
+                                         "gpt-4o",
+                                         "gpt-4o-mini",
+                                         "gpt-4.1",
+                                         "gpt-5-chat-latest",
+                                         "o1",
+                                         "o3",
+                                         "o4-mini",
+                                         "gpt-5",
+                                         "gpt-5-mini",
+                                         "gpt-5.1",
+                                         "gpt-5.4",
+                                         "gpt-5.6-sol",
+                                         "gpt-6-sol",
+                                         "gpt-6-luna"};
     static const struct tool tool = {.name = STR("f")};
     static const str stops[] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("5")};
     struct fake strict = {0};
@@ -867,7 +929,9 @@ static void test_families(void **state)
                 q.tools = &tool;
                 q.tools_count = (size_t)tools;
                 answer(&t, &q);
-                if (t.end.e) print_error("%s effort %d tools %d: %s\n", models[i], effort, tools, t.end.why.text);
+                if (t.end.e)
+                    print_error("%s effort %d tools %d: %s\n", models[i], effort, tools,
+                                t.end.why.text);
                 check_str(buf_str(&t.seen), STR("t:How are you? done:stop"));
                 check_int(t.end.calls, 1); /* known beforehand, not learned */
                 trace_fini(&t);
@@ -887,34 +951,20 @@ static void test_families(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_reasoning),
-        cmocka_unit_test(test_statuses),
-        cmocka_unit_test(test_retried),
-        cmocka_unit_test(test_mid_stream),
-        cmocka_unit_test(test_endings),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_official_done_needs_a_finish),
-        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_stale_connection),
-        cmocka_unit_test(test_others_ready),
-        cmocka_unit_test(test_first_byte_is_tried_twice),
-        cmocka_unit_test(test_deadline),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_refused_fields),
-        cmocka_unit_test(test_refused_system),
-        cmocka_unit_test(test_prepare),
-        cmocka_unit_test(test_prepare_without_a_list),
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_plain),          cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_reasoning),      cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_retried),        cmocka_unit_test(test_mid_stream),
+        cmocka_unit_test(test_endings),        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_classes),        cmocka_unit_test(test_official_done_needs_a_finish),
+        cmocka_unit_test(test_large),          cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_notes),          cmocka_unit_test(test_stale_connection),
+        cmocka_unit_test(test_others_ready),   cmocka_unit_test(test_first_byte_is_tried_twice),
+        cmocka_unit_test(test_deadline),       cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_pause),          cmocka_unit_test(test_many),
+        cmocka_unit_test(test_request),        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_refused_system),
+        cmocka_unit_test(test_prepare),        cmocka_unit_test(test_prepare_without_a_list),
+        cmocka_unit_test(test_open),           cmocka_unit_test(test_families),
     };
     return cmocka_run_group_tests_name("contract/openai", tests, setup, teardown);
 }

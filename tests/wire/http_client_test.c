@@ -83,7 +83,11 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
 }
 
 static struct http_ask quick = {
-    .method = "POST", .connect_ms = 2000, .first_byte_ms = 2000, .idle_ms = 2000, .total_ms = 5000,
+    .method = "POST",
+    .connect_ms = 2000,
+    .first_byte_ms = 2000,
+    .idle_ms = 2000,
+    .total_ms = 5000,
     .body_bytes_max = 64 << 20,
 };
 
@@ -236,7 +240,8 @@ static void serve_request_text(struct peer *p, int fd, int nth)
 
     (void)nth;
     if (!peer_read(p, fd, head, sizeof head, NULL)) return;
-    snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(head), head);
+    snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(head), head);
     peer_send(fd, answer);
 }
 
@@ -251,26 +256,29 @@ static void test_request_text(void **state)
     ask.headers = h;
     ask.headers_count = 2;
     ask.body = STR("12345");
-    snprintf(want, sizeof want,
-             "POST /v1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: sema/test\r\nAccept-Encoding: "
-             "identity\r\nAuthorization: Bearer k\r\nAccept: */*\r\nContent-Length: 5\r\n\r\n",
-             peer.port);
+    snprintf(
+        want, sizeof want,
+        "POST /v1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: sema/test\r\nAccept-Encoding: "
+        "identity\r\nAuthorization: Bearer k\r\nAccept: */*\r\nContent-Length: 5\r\n\r\n",
+        peer.port);
     check_call(ask, ERR_NONE, 200, want);
     ask.method = "GET";
     ask.body = STR_NONE;
     ask.headers_count = 0;
-    snprintf(want, sizeof want,
-             "GET /v1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: sema/test\r\nAccept-Encoding: "
-             "identity\r\n\r\n",
-             peer.port);
+    snprintf(
+        want, sizeof want,
+        "GET /v1?x=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: sema/test\r\nAccept-Encoding: "
+        "identity\r\n\r\n",
+        peer.port);
     check_call(ask, ERR_NONE, 200, want);
 }
 
 /* Neither a line end in a field nor its value may get out. */
 static void test_bad_fields(void **state)
 {
-    struct header rows[] = {{STR("A"), STR("x\r\nB: y")}, {STR("A"), STR("secret\n")}, {STR("A B"), STR("x")},
-                            {STR("A:"), STR("x")},        {STR(""), STR("x")},         {STR("A"), STR("x\0y")}};
+    struct header rows[] = {{STR("A"), STR("x\r\nB: y")}, {STR("A"), STR("secret\n")},
+                            {STR("A B"), STR("x")},       {STR("A:"), STR("x")},
+                            {STR(""), STR("x")},          {STR("A"), STR("x\0y")}};
     struct url u = address("http://127.0.0.1:%d/", 1);
 
     (void)state;
@@ -281,7 +289,8 @@ static void test_bad_fields(void **state)
         ask.url = &u;
         ask.headers = &rows[i];
         ask.headers_count = 1;
-        check_int(http_call_start(&call, client, &ask, (struct http_call_events){0}, &why), ERR_INVALID);
+        check_int(http_call_start(&call, client, &ask, (struct http_call_events){0}, &why),
+                  ERR_INVALID);
         check_true(call == NULL);
         check_true(strstr(why.text, "secret") == NULL);
     }
@@ -473,30 +482,34 @@ static void test_framing(void **state)
         {"length 0", "HTTP/1.1 503 Busy\r\ncontent-length:0\r\n\r\n", ERR_NONE, 503, "", false},
         {"no reason", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", ERR_NONE, 200, "ok", false},
         {"no body", "HTTP/1.1 204 No\r\n\r\n", ERR_NONE, 204, "", false},
-        {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", ERR_NONE,
-         200, "ok", false},
-        {"odd case", "HTTP/1.1 200 OK\r\nTRANSFER-encoding: Chunked\r\n\r\n00A\r\n0123456789\r\n0\r\n\r\n",
+        {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+         ERR_NONE, 200, "ok", false},
+        {"odd case",
+         "HTTP/1.1 200 OK\r\nTRANSFER-encoding: Chunked\r\n\r\n00A\r\n0123456789\r\n0\r\n\r\n",
          ERR_NONE, 200, "0123456789", false},
         {"extensions and trailers",
-         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b;c=\"d\"\r\nok\r\n0;x\r\nT: v\r\nU: w\r\n\r\n",
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b;c=\"d\"\r\nok\r\n0;x\r\nT: "
+         "v\r\nU: w\r\n\r\n",
          ERR_NONE, 200, "ok", false},
         {"until the end", "HTTP/1.1 200 OK\r\n\r\nok until", ERR_NONE, 200, "ok until", false},
         {"1.0", "HTTP/1.0 200 OK\r\nContent-Type: x\r\n\r\nok", ERR_NONE, 200, "ok", false},
         {"1.0 empty", "HTTP/1.0 200 OK\r\n\r\n", ERR_NONE, 200, "", false},
         {"until a reset", "HTTP/1.1 200 OK\r\n\r\nok", ERR_NETWORK, 200, "ok", true},
-        {"100", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ERR_NONE, 200,
-         "ok", false},
+        {"100", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+         ERR_NONE, 200, "ok", false},
         {"102 103",
-         "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\nHTTP/1.1 201 OK\r\nContent-Length: "
+         "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\nHTTP/1.1 201 "
+         "OK\r\nContent-Length: "
          "2\r\n\r\nok",
          ERR_NONE, 201, "ok", false},
-        {"identity", "HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\nContent-Length: 2\r\n\r\nok", ERR_NONE,
-         200, "ok", false},
-        {"gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok", ERR_SERVER, 0,
-         "", false},
-        {"too short", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", ERR_NETWORK, 200, "ok", false},
-        {"chunk cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", ERR_NETWORK, 200, "ok",
+        {"identity", "HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\nContent-Length: 2\r\n\r\nok",
+         ERR_NONE, 200, "ok", false},
+        {"gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+         ERR_SERVER, 0, "", false},
+        {"too short", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", ERR_NETWORK, 200, "ok",
          false},
+        {"chunk cut", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok", ERR_NETWORK,
+         200, "ok", false},
         {"last chunk missing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
          ERR_NETWORK, 200, "ok", false},
         {"head cut", "HTTP/1.1 200 OK\r\nContent-Le", ERR_NETWORK, 0, "", false},
@@ -504,16 +517,18 @@ static void test_framing(void **state)
         {"reset", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", ERR_NETWORK, 200, "ok", true},
         {"not http", "SSH-2.0-x\r\n", ERR_SERVER, 0, "", false},
         {"http 0.9", "<html>", ERR_SERVER, 0, "", false},
-        {"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxy\r\n", ERR_SERVER, 200, "",
-         false},
-        {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", ERR_SERVER, 0,
-         "", false},
-        {"length and chunks",
-         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        {"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxy\r\n", ERR_SERVER,
+         200, "", false},
+        {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
          ERR_SERVER, 0, "", false},
-        {"upgrade", "HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", ERR_SERVER, 0, "", false},
-        {"redirect", "HTTP/1.1 307 T\r\nLocation: http://example.com/\r\nContent-Length: 0\r\n\r\n", ERR_NONE,
-         307, "", false},
+        {"length and chunks",
+         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+         ERR_SERVER, 0, "", false},
+        {"upgrade", "HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", ERR_SERVER, 0,
+         "", false},
+        {"redirect", "HTTP/1.1 307 T\r\nLocation: http://example.com/\r\nContent-Length: 0\r\n\r\n",
+         ERR_NONE, 307, "", false},
     };
 
     (void)state;
@@ -530,8 +545,9 @@ static void test_framing(void **state)
 
 static void test_every_cut(void **state)
 {
-    static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nServer: a b\r\nX:\r\n"
-                                 "Transfer-Encoding: chunked\r\n\r\n3;e=1\r\nh\xC3\xA9\r\n2\r\nok\r\n0\r\nT: v\r\n\r\n";
+    static const char answer[] =
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nServer: a b\r\nX:\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n3;e=1\r\nh\xC3\xA9\r\n2\r\nok\r\n0\r\nT: v\r\n\r\n";
     struct script s = {.answer = answer, .stay = true};
 
     (void)state;
@@ -605,8 +621,10 @@ static void test_body_limit(void **state)
     static const char *const rows[] = {
         "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n01234567890",
         "HTTP/1.1 200 OK\r\n\r\n01234567890",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n6\r\n567890\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;eeeeeeeeeeeeeeeee\r\n01234\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\n01234\r\n6\r\n567890\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5;eeeeeeeeeeeeeeeee\r\n01234\r\n0\r\n\r\n",
     };
     struct http_ask ask = quick;
 
@@ -703,7 +721,8 @@ static void serve_wait(struct peer *p, int fd, int nth)
 }
 
 /* `least` is a little less than the limit: the loop's clock has whole milliseconds. */
-static void check_timeout(struct http_ask ask, const char *first, const char *word, int least, int most)
+static void check_timeout(struct http_ask ask, const char *first, const char *word, int least,
+                          int most)
 {
     struct probe p = {0};
 
@@ -825,8 +844,8 @@ static void test_names(void **state)
     check_int(p.e, ERR_NONE);
     buf_fini(&p.body);
 
-    /* RFC 6761: never resolves.  Twice, so that the second finds the failure remembered; and one that
-     * nobody waits for any more. */
+    /* RFC 6761: never resolves.  Twice, so that the second finds the failure remembered; and one
+     * that nobody waits for any more. */
     for (int i = 0; i < 2; i++) {
         struct probe gone = {0};
         p = (struct probe){0};
@@ -974,7 +993,8 @@ static void serve_number(struct peer *p, int fd, int nth)
         int n = 0;
         sscanf(head, "GET /%d ", &n);
         peer_sleep(n % 7);
-        snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n%04d\r\n", n);
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n%04d\r\n", n);
         peer_send(fd, answer);
         peer_sleep(n % 5);
         snprintf(answer, sizeof answer, "4\r\n%04d\r\n0\r\n\r\n", n);
@@ -1020,8 +1040,8 @@ static void on_chain_done(void *ctx, enum err e, const struct err_note *why)
         return;
     }
     struct http_call *call;
-    check_int(http_call_start(&call, client, ctx, (struct http_call_events){.ctx = ctx, .done = on_chain_done},
-                              NULL),
+    check_int(http_call_start(&call, client, ctx,
+                              (struct http_call_events){.ctx = ctx, .done = on_chain_done}, NULL),
               ERR_NONE);
 }
 
@@ -1080,8 +1100,9 @@ static void test_proxy(void **state)
         buf_fini(&p.body);
     }
     check_int(peer.connections, 1);
-    check_str(str_of(t.head), STR("CONNECT api.example.test:8080 HTTP/1.1\r\nHost: api.example.test:8080\r\n"
-                                  "User-Agent: sema/test\r\nProxy-Authorization: Basic bWU6cEBzcw==\r\n\r\n"));
+    check_str(str_of(t.head),
+              STR("CONNECT api.example.test:8080 HTTP/1.1\r\nHost: api.example.test:8080\r\n"
+                  "User-Agent: sema/test\r\nProxy-Authorization: Basic bWU6cEBzcw==\r\n\r\n"));
 
     static const struct {
         const char *answer, *word;

@@ -23,7 +23,7 @@ struct server {
     atomic_int resumed, handshakes;
     char sni[64];
     char alpn[16];
-    int behave; /* one of the following */
+    int behave;        /* one of the following */
     size_t body_bytes; /* of the request that came */
 };
 
@@ -57,7 +57,8 @@ static void write_text(SSL *ssl, const char *text)
 
 static void serve_tls(struct peer *p, int fd, int nth)
 {
-    static const char answer[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    static const char answer[] =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     struct server *s = p->ctx;
 
     (void)nth;
@@ -136,8 +137,14 @@ static void call(struct probe *p, const char *format, int port, str body, uint32
     struct url u;
     struct http_call *c;
     struct header key = {STR("Authorization"), STR("Bearer hush-hush")};
-    struct http_ask ask = {.method = "POST", .url = &u, .body = body, .headers = &key, .headers_count = 1,
-                           .connect_ms = connect_ms, .first_byte_ms = 3000, .total_ms = 5000,
+    struct http_ask ask = {.method = "POST",
+                           .url = &u,
+                           .body = body,
+                           .headers = &key,
+                           .headers_count = 1,
+                           .connect_ms = connect_ms,
+                           .first_byte_ms = 3000,
+                           .total_ms = 5000,
                            .body_bytes_max = 1 << 20};
 
     *p = (struct probe){0};
@@ -146,7 +153,8 @@ static void call(struct probe *p, const char *format, int port, str body, uint32
     check_int(url_parse(&u, str_of(text), &arena), ERR_NONE);
     uv_update_time(loop_uv(loop));
     check_int(http_call_start(&c, client, &ask,
-                              (struct http_call_events){.ctx = p, .head = on_head, .body = on_body, .done = on_done},
+                              (struct http_call_events){
+                                  .ctx = p, .head = on_head, .body = on_body, .done = on_done},
                               &p->why),
               ERR_NONE);
     while (!p->dones) uv_run(loop_uv(loop), UV_RUN_DEFAULT);
@@ -154,8 +162,8 @@ static void call(struct probe *p, const char *format, int port, str body, uint32
 }
 
 /* A call to `format` at a server with these names, by this authority. */
-static void check_tls(const char *names, const struct tls_identity *by, long seconds, const char *format,
-                      enum err e, const char *word)
+static void check_tls(const char *names, const struct tls_identity *by, long seconds,
+                      const char *format, enum err e, const char *word)
 {
     struct tls_identity id = tls_identity_new(names, by, seconds);
     struct server s = {.ctx = tls_server_new(&id)};
@@ -210,15 +218,18 @@ static int teardown(void **state)
 
 CHECK(name, "DNS:localhost", &authority, 3600, "https://localhost:%d/", ERR_NONE, "")
 CHECK(wildcard, "DNS:*.a.localhost", &authority, 3600, "https://x.a.localhost:%d/", ERR_NONE, "")
-CHECK(wildcard_two_levels, "DNS:*.localhost", &authority, 3600, "https://x.y.localhost:%d/", ERR_NETWORK,
-      "ostname mismatch")
+CHECK(wildcard_two_levels, "DNS:*.localhost", &authority, 3600, "https://x.y.localhost:%d/",
+      ERR_NETWORK, "ostname mismatch")
 CHECK(dot, "DNS:a.localhost", &authority, 3600, "https://a.localhost.:%d/", ERR_NONE, "")
 CHECK(address, "IP:127.0.0.1", &authority, 3600, "https://127.0.0.1:%d/", ERR_NONE, "")
-CHECK(address_is_no_name, "DNS:127.0.0.1", &authority, 3600, "https://127.0.0.1:%d/", ERR_NETWORK, "mismatch")
-CHECK(other_name, "DNS:example.com", &authority, 3600, "https://localhost:%d/", ERR_NETWORK, "mismatch")
+CHECK(address_is_no_name, "DNS:127.0.0.1", &authority, 3600, "https://127.0.0.1:%d/", ERR_NETWORK,
+      "mismatch")
+CHECK(other_name, "DNS:example.com", &authority, 3600, "https://localhost:%d/", ERR_NETWORK,
+      "mismatch")
 CHECK(expired, "DNS:localhost", &authority, -60, "https://localhost:%d/", ERR_NETWORK, "expired")
 /* The stranger bears the same name as the authority that is trusted. */
-CHECK(unknown_authority, "DNS:localhost", &stranger, 3600, "https://localhost:%d/", ERR_NETWORK, "signature")
+CHECK(unknown_authority, "DNS:localhost", &stranger, 3600, "https://localhost:%d/", ERR_NETWORK,
+      "signature")
 CHECK(self_signed, "DNS:localhost", NULL, 3600, "https://localhost:%d/", ERR_NETWORK, "self")
 
 static void test_talk(void **state)

@@ -102,11 +102,13 @@ static void test_s1(void **state)
         for (int i = 0; i < 3; i++) {
             const char *nl = ends[i];
             snprintf(stream, sizeof stream,
-                     "%sdata:{\"choices\":[{\"index\":0,%sdata:\"delta\":{\"content\":\"h\xC3\xA9\"}}]}%s%sdata: "
+                     "%sdata:{\"choices\":[{\"index\":0,%sdata:\"delta\":{\"content\":"
+                     "\"h\xC3\xA9\"}}]}%s%sdata: "
                      "[DONE]%s%s",
                      mark ? "\xEF\xBB\xBF" : "", nl, nl, nl, nl, nl);
-            snprintf(want, sizeof want,
-                     "|{\"choices\":[{\"index\":0,\n\"delta\":{\"content\":\"h\xC3\xA9\"}}]};|[DONE];");
+            snprintf(
+                want, sizeof want,
+                "|{\"choices\":[{\"index\":0,\n\"delta\":{\"content\":\"h\xC3\xA9\"}}]};|[DONE];");
             check_any_cut(str_of(stream), str_of(want));
         }
     }
@@ -123,7 +125,8 @@ static void test_limit(void **state)
         for (int lines = 1; lines <= 2; lines++) {
             int n = snprintf(stream, sizeof stream, "data: %0*d\n", (int)data / lines, 0);
             if (lines == 2)
-                n += snprintf(stream + n, sizeof stream - (size_t)n, "data: %0*d\n", (int)data / lines, 0);
+                n += snprintf(stream + n, sizeof stream - (size_t)n, "data: %0*d\n",
+                              (int)data / lines, 0);
             n += snprintf(stream + n, sizeof stream - (size_t)n, "\n");
 
             enum err first = ERR_COUNT;
@@ -131,7 +134,8 @@ static void test_limit(void **state)
                 struct trace t;
                 trace_init(&t, MAX);
                 enum err e = sse_feed(&t.sse, str_span(stream, (size_t)cut), trace_add, &t);
-                if (!e) e = sse_feed(&t.sse, str_span(stream + cut, (size_t)(n - cut)), trace_add, &t);
+                if (!e)
+                    e = sse_feed(&t.sse, str_span(stream + cut, (size_t)(n - cut)), trace_add, &t);
                 if (first == ERR_COUNT) first = e;
                 check_int(e, first);
                 if (data < MAX - 10) check_int(e, ERR_NONE);
@@ -180,7 +184,8 @@ static void test_stop(void **state)
     (void)state;
     trace_init(&t, 1000);
     t.stop_at = 2;
-    check_int(sse_feed(&t.sse, STR("data: a\n\ndata: b\n\ndata: c\n\n"), trace_add, &t), ERR_SERVER);
+    check_int(sse_feed(&t.sse, STR("data: a\n\ndata: b\n\ndata: c\n\n"), trace_add, &t),
+              ERR_SERVER);
     check_str(buf_str(&t.seen), STR("|a;|b;"));
     trace_fini(&t);
 }

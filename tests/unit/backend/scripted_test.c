@@ -6,15 +6,18 @@
 static const char script[] =
     "# a comment\n"
     "\n"
-    "{\"when\":\"fail once\",\"times\":1,\"pieces\":[{\"error\":\"rate_limit\",\"retry_after_ms\":70,"
+    "{\"when\":\"fail "
+    "once\",\"times\":1,\"pieces\":[{\"error\":\"rate_limit\",\"retry_after_ms\":70,"
     "\"status\":429}]}\n"
     "{\"when\":\"fail once\",\"pieces\":[\"now\"]}\n"
     "{\"when\":\"fail late\",\"pieces\":[\"some \",\"text\",{\"error\":\"network\"}]}\n"
     "{\"when\":\"think\",\"pieces\":[{\"reasoning\":\"hm\"},\"yes\"],\"finish\":\"length\","
     "\"usage\":{\"prompt\":9,\"completion\":2,\"cached\":3,\"reasoning\":1}}\n"
-    "{\"when\":\"rate\",\"pieces\":[{\"text\":\"w \",\"repeat\":5,\"every_ms\":2}],\"obey_max_tokens\":true}\n"
+    "{\"when\":\"rate\",\"pieces\":[{\"text\":\"w "
+    "\",\"repeat\":5,\"every_ms\":2}],\"obey_max_tokens\":true}\n"
     "{\"when\":\"many\",\"pieces\":[{\"text\":\"w\",\"repeat\":1000}]}\n"
-    "{\"when\":\"tool\",\"pieces\":[{\"tool\":{\"id\":\"c1\",\"name\":\"f\",\"args\":[\"{\\\"a\\\":\",\"1}\"]}}]}\n"
+    "{\"when\":\"tool\",\"pieces\":[{\"tool\":{\"id\":\"c1\",\"name\":\"f\",\"args\":[\"{\\\"a\\\":"
+    "\",\"1}\"]}}]}\n"
     "{\"when\":\"hang\",\"pieces\":[{\"hang\":true}]}\n"
     "{\"when\":\"slow\",\"pieces\":[\"a\",{\"text\":\"b\",\"wait_ms\":10000}]}\n"
     "{\"when\":\"history\",\"pieces\":[{\"echo\":\"conversation\"}]}\n"
@@ -107,10 +110,11 @@ static void test_request(void **state)
     q.max_tokens = 3;
     q.model = STR("m");
     answer(&t, "fields", q);
-    check_str(buf_str(&t.seen),
-              STR("t:{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"text\":\"you are a pirate\"},"
-                  "{\"role\":\"user\",\"text\":\"fields\"}],\"temperature\":0.5,\"max_tokens\":3,"
-                  "\"stream\":false,\"sampling_is_default\":false} done:stop"));
+    check_str(
+        buf_str(&t.seen),
+        STR("t:{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"text\":\"you are a pirate\"},"
+            "{\"role\":\"user\",\"text\":\"fields\"}],\"temperature\":0.5,\"max_tokens\":3,"
+            "\"stream\":false,\"sampling_is_default\":false} done:stop"));
     trace_fini(&t);
 
     t = (struct answer_trace){0};

@@ -20,7 +20,8 @@ static void test_settle(void **state)
         {-1, -1, -1, -1, 5, 40, 3, 10, -1, -1, true},
         {-1, 2, -1, -1, 11, 40, 9, 2, -1, -1, false},
         {9, -1, -1, -1, 11, 40, 9, 2, -1, -1, false},
-        {10, 2, 90, -1, 102, 40, 100, 2, 90, -1, false}, /* the prompt was told without the cached part */
+        {10, 2, 90, -1, 102, 40, 100, 2, 90, -1,
+         false}, /* the prompt was told without the cached part */
         {10, 2, 90, -1, 12, 40, 10, 2, 10, -1, false},
         {10, 2, 90, -1, -1, 40, 10, 2, 10, -1, false},
         {10, 2, -1, 7, 12, 40, 10, 2, -1, 2, false},

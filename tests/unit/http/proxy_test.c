@@ -95,6 +95,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_applies), cmocka_unit_test(test_address)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_applies),
+                                       cmocka_unit_test(test_address)};
     return cmocka_run_group_tests_name("http/proxy", tests, NULL, teardown);
 }

@@ -1,5 +1,5 @@
-/* An address is taken apart the same way whatever its spelling; what could split a request line or name
- * no host is refused. */
+/* An address is taken apart the same way whatever its spelling; what could split a request line or
+ * name no host is refused. */
 #include "check.h"
 
 #include "http/url.h"
