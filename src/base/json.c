@@ -320,6 +320,18 @@ yyjson_val *json_get(yyjson_val *object, const char *key)
     return found;
 }
 
+yyjson_val *json_array_of(yyjson_val *v)
+{
+    static yyjson_val none = {.tag = YYJSON_TYPE_ARR}; /* never written */
+    return yyjson_is_arr(v) ? v : &none;
+}
+
+yyjson_val *json_object_of(yyjson_val *v)
+{
+    static yyjson_val none = {.tag = YYJSON_TYPE_OBJ};
+    return yyjson_is_obj(v) ? v : &none;
+}
+
 str json_str(yyjson_val *v)
 {
     if (yyjson_is_str(v)) return (str){yyjson_get_str(v), yyjson_get_len(v)};

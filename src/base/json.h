@@ -39,6 +39,11 @@ enum err json_read(yyjson_doc **out, str text, unsigned depth_max, enum json_fla
 /* The last value under `key`, NULL when absent or `object` is not an object (or NULL). */
 yyjson_val *json_get(yyjson_val *object, const char *key);
 
+/* v when it is an array (an object), else an empty one, never NULL: for yyjson_arr_foreach and
+ * yyjson_obj_foreach, whose pointer arithmetic on NULL is undefined. */
+yyjson_val *json_array_of(yyjson_val *v);
+yyjson_val *json_object_of(yyjson_val *v);
+
 /* The text of a string value (or of a raw number); STR_NONE for anything else. */
 str json_str(yyjson_val *v);
 str json_get_str(yyjson_val *object, const char *key);

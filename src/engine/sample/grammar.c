@@ -440,7 +440,7 @@ enum err grammar_new_call(struct grammar **out, const struct grammar_vocab *v, y
     }
     struct net *n = &g->net;
     uint32_t all = n->nowhere, tail = net_text(n, frame->tail, n->end);
-    yyjson_arr_foreach(tools, i, max, tool)
+    yyjson_arr_foreach(json_array_of(tools), i, max, tool)
     {
         yyjson_val *f = json_get(tool, "function");
         str name = json_get_str(f ? f : tool, "name");

@@ -65,7 +65,7 @@ static bool check_keywords(struct compile *c, yyjson_val *schema)
         fail(c, ERR_INVALID, "a schema must be an object or a boolean", STR_NONE);
         return false;
     }
-    yyjson_obj_foreach(schema, i, max, key, v)
+    yyjson_obj_foreach(json_object_of(schema), i, max, key, v)
     {
         if (named(json_str(key), known)) continue;
         fail(c, ERR_UNSUPPORTED, "schema keyword not supported: ", json_str(key));
@@ -108,7 +108,7 @@ static unsigned type_of_schema(struct compile *c, yyjson_val *schema)
 
     if (type == NULL) return T_ALL;
     if (!yyjson_is_arr(type)) return type_named(c, type);
-    yyjson_arr_foreach(type, i, max, one) all |= type_named(c, one);
+    yyjson_arr_foreach(json_array_of(type), i, max, one) all |= type_named(c, one);
     return all;
 }
 
@@ -344,13 +344,13 @@ static void object_names(struct compile *c, const struct set *s, struct object *
             fail(c, ERR_INVALID, "properties must be an object", STR_NONE);
         if (required && !yyjson_is_arr(required))
             fail(c, ERR_INVALID, "required must be a list", STR_NONE);
-        yyjson_obj_foreach(properties, i, max, key, v)
+        yyjson_obj_foreach(json_object_of(properties), i, max, key, v)
         {
             property_named(o, json_str(key));
         }
     }
     for (size_t k = 0; k < s->count; k++) {
-        yyjson_arr_foreach(json_get(s->at[k], "required"), i, max, v)
+        yyjson_arr_foreach(json_array_of(json_get(s->at[k], "required")), i, max, v)
         {
             if (!yyjson_is_str(v))
                 fail(c, ERR_INVALID, "required must be a list of names", STR_NONE);
@@ -491,7 +491,7 @@ static bool one_of(yyjson_val *v, yyjson_val *list)
     size_t i, max;
     yyjson_val *one;
 
-    yyjson_arr_foreach(list, i, max, one)
+    yyjson_arr_foreach(json_array_of(list), i, max, one)
     {
         bool numbers = yyjson_is_num(v) && yyjson_is_num(one);
         if (numbers ? yyjson_get_num(v) == yyjson_get_num(one) : yyjson_equals(v, one)) return true;
@@ -642,7 +642,7 @@ static void expand_branches(struct expansion *x, const struct todo *here, struct
     size_t i, max;
     yyjson_val *one;
 
-    yyjson_arr_foreach(branches, i, max, one)
+    yyjson_arr_foreach(json_array_of(branches), i, max, one)
     {
         struct todo branch = {one, here, rest};
         expand(x, &branch, plain);
@@ -708,7 +708,7 @@ static void expand(struct expansion *x, struct todo *todo, struct set plain)
     }
     if (any && or) {
         yyjson_val *first;
-        yyjson_arr_foreach(any, i, max, first)
+        yyjson_arr_foreach(json_array_of(any), i, max, first)
         {
             struct todo branch = {first, todo, rest};
             expand_branches(x, todo, &branch, or, plain);

@@ -572,7 +572,7 @@ static bool copy_names(struct toolcall *t, yyjson_val *tools)
 
     t->names = arena_array(&t->arena, str, yyjson_arr_size(tools) + 1);
     if (t->names == NULL) return false;
-    yyjson_arr_foreach(tools, i, max, tool)
+    yyjson_arr_foreach(json_array_of(tools), i, max, tool)
     {
         yyjson_val *f = json_get(tool, "function");
         str name = arena_str(&t->arena, json_get_str(f ? f : tool, "name"));

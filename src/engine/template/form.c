@@ -51,7 +51,7 @@ static void read_roles(struct chat_form *c, yyjson_val *config, const char *fami
 
     for (i = 0; c->vocab && i < sizeof known / sizeof *known; i++)
         add_role(c, str_of(known[i]), vocab_role(c->vocab, known[i]));
-    yyjson_obj_foreach(config, i, max, key, v)
+    yyjson_obj_foreach(json_object_of(config), i, max, key, v)
     {
         str name = json_str(key);
         if (!str_ends(name, STR("_token"))) continue;
@@ -104,7 +104,7 @@ static enum err read_field(struct chat_form *c, yyjson_val *field, struct err_no
     yyjson_val *one;
     size_t i, max;
 
-    yyjson_arr_foreach(field, i, max, one)
+    yyjson_arr_foreach(json_array_of(field), i, max, one)
     {
         str name = json_get_str(one, "name"), text = json_get_str(one, "template");
         if (str_eq(name, STR("default"))) plain = text;

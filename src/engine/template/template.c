@@ -167,7 +167,7 @@ value scope_get(struct render *r, struct scope *s, uint32_t name)
     str text = r->t->names[name];
     yyjson_val *given = NULL, *key, *kid;
     size_t at, max;
-    yyjson_obj_foreach(r->context, at, max, key, kid)
+    yyjson_obj_foreach(json_object_of(r->context), at, max, key, kid)
     {
         if (str_eq(text, (str){yyjson_get_str(key), yyjson_get_len(key)}))
             given = kid; /* the last counts */

@@ -95,7 +95,7 @@ value value_of_json(struct render *r, yyjson_val *v)
         break;
     case YYJSON_TYPE_ARR:
         out = value_list(r, VALUE_LIST, yyjson_arr_size(v));
-        yyjson_arr_foreach(v, at, max, kid)
+        yyjson_arr_foreach(json_array_of(v), at, max, kid)
         {
             value one = value_of_json(r, kid);
             if (at < out.u.list->count) out.u.list->at[at] = one;
@@ -103,7 +103,7 @@ value value_of_json(struct render *r, yyjson_val *v)
         break;
     case YYJSON_TYPE_OBJ:
         out = value_dict(r, VALUE_DICT);
-        yyjson_obj_foreach(v, at, max, key, kid)
+        yyjson_obj_foreach(json_object_of(v), at, max, key, kid)
         {
             str name = {yyjson_get_str(key), yyjson_get_len(key)};
             dict_set(r, out.u.dict, value_str(name), value_of_json(r, kid));
@@ -461,8 +461,7 @@ const struct value_list *value_elements(struct render *r, value v)
         return l;
     case VALUE_RANGE:
         l = value_list(r, VALUE_LIST, v.u.range->count).u.list;
-        for (size_t i = 0; i < l->count; i++)
-            l->at[i] = value_int(value_range_at(v.u.range, i));
+        for (size_t i = 0; i < l->count; i++) l->at[i] = value_int(value_range_at(v.u.range, i));
         return l;
     default:
         render_fail(r, ERR_UNSUPPORTED, "'%s' object is not iterable", value_type(v));

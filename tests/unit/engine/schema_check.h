@@ -65,7 +65,7 @@ static inline bool schema_array_holds(yyjson_val *root, yyjson_val *schema, yyjs
 
     if (min && (double)yyjson_arr_size(v) < yyjson_get_num(min)) return false;
     if (max && (double)yyjson_arr_size(v) > yyjson_get_num(max)) return false;
-    yyjson_arr_foreach(v, i, n, one)
+    yyjson_arr_foreach(json_array_of(v), i, n, one)
     {
         yyjson_val *s = i < yyjson_arr_size(prefix) ? yyjson_arr_get(prefix, i) : items;
         if (s && !schema_holds(root, s, one)) return false;
@@ -80,11 +80,11 @@ static inline bool schema_object_holds(yyjson_val *root, yyjson_val *schema, yyj
     yyjson_val *key, *one;
     size_t i, n;
 
-    yyjson_arr_foreach(json_get(schema, "required"), i, n, one)
+    yyjson_arr_foreach(json_array_of(json_get(schema, "required")), i, n, one)
     {
         if (!yyjson_obj_getn(v, yyjson_get_str(one), yyjson_get_len(one))) return false;
     }
-    yyjson_obj_foreach(v, i, n, key, one)
+    yyjson_obj_foreach(json_object_of(v), i, n, key, one)
     {
         yyjson_val *s = yyjson_obj_getn(properties, yyjson_get_str(key), yyjson_get_len(key));
         if (s == NULL) s = more;
@@ -105,7 +105,7 @@ static inline bool schema_any_holds(yyjson_val *root, yyjson_val *list, yyjson_v
     yyjson_val *one;
 
     if (list == NULL) return true;
-    yyjson_arr_foreach(list, i, n, one)
+    yyjson_arr_foreach(json_array_of(list), i, n, one)
     {
         if (schema_holds(root, one, v)) return true;
     }
@@ -122,16 +122,16 @@ static bool schema_holds(yyjson_val *root, yyjson_val *schema, yyjson_val *v)
 
     if (yyjson_is_bool(schema)) return yyjson_is_true(schema);
     if (type && !yyjson_is_arr(type)) ok = schema_type_is(type, v);
-    yyjson_arr_foreach(type, i, n, one) ok = ok || schema_type_is(one, v);
+    yyjson_arr_foreach(json_array_of(type), i, n, one) ok = ok || schema_type_is(one, v);
     bool listed = values == NULL;
-    yyjson_arr_foreach(values, i, n, one) listed = listed || schema_equal(one, v);
+    yyjson_arr_foreach(json_array_of(values), i, n, one) listed = listed || schema_equal(one, v);
     if (!ok || !listed || (fixed && !schema_equal(fixed, v))) return false;
     if (ref.at &&
         !schema_holds(root,
                       str_eq(ref, STR("#")) ? root : yyjson_ptr_getn(root, ref.at + 1, ref.len - 1),
                       v))
         return false;
-    yyjson_arr_foreach(json_get(schema, "allOf"), i, n, one)
+    yyjson_arr_foreach(json_array_of(json_get(schema, "allOf")), i, n, one)
     {
         if (!schema_holds(root, one, v)) return false;
     }
