@@ -4,7 +4,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 /* PR_SET_DUMPABLE would do as well, but it also hides /proc/PID/fd and smaps from whoever runs the
@@ -37,22 +36,4 @@ void process_serve(int threads)
     /* Otherwise the bound grows with the largest block ever freed, and memory is not given back. */
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-}
-
-enum {
-    QUIET_CPU_US = 20 * 1000,  /* between two calls: little to do */
-    WORKED_CPU_US = 50 * 1000, /* since the last trim: something to give back */
-};
-
-void process_tidy(struct process_tidy *t)
-{
-    struct timespec now;
-
-    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) != 0) return;
-    uint64_t cpu_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-    if (cpu_us - t->cpu_us < QUIET_CPU_US && cpu_us - t->trimmed_us > WORKED_CPU_US) {
-        malloc_trim(0);
-        t->trimmed_us = cpu_us;
-    }
-    t->cpu_us = cpu_us;
 }

@@ -29,7 +29,6 @@
 enum {
     AFTER_TIMEOUT_MS = 1000, /* for errors to reach the clients before connections are cut */
     STORED_LOOK_MS = 2,      /* between looks whether the last turns are stored */
-    TIDY_MS = 2000,          /* between looks whether memory can be given back */
     WATCHDOG_S = 5,          /* after SHUTDOWN_TIMEOUT: the end, even if a loop hangs */
 };
 
@@ -61,8 +60,7 @@ struct serve {
     enum serve_state state;
     int status;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
-    struct timer timeout, wait, tidy;
-    struct process_tidy tidied;
+    struct timer timeout, wait;
 };
 
 static const int signal_numbers[3] = {SIGTERM, SIGINT, SIGHUP};
@@ -91,7 +89,6 @@ static void on_finish(struct task *t)
     if (w == &s->workers[0]) {
         for (int i = 0; i < 3; i++) uv_close((uv_handle_t *)&s->signals[i], NULL);
         timer_stop(&s->timeout);
-        timer_stop(&s->tidy);
     }
     loop_stop(w->loop);
     /* Models may still be preparing over the client's connections: those end after the loop. */
@@ -242,20 +239,11 @@ static void on_models_settled(void *ctx, enum err e, const struct err_note *why)
     drain(s, 0);
 }
 
-static void on_tidy(struct timer *t)
-{
-    struct serve *s = container_of(t, struct serve, tidy);
-
-    process_tidy(&s->tidied);
-    timer_set(t, s->workers[0].loop, TIDY_MS, on_tidy);
-}
-
 /* The first thing on loop 0, so that preparing finds its loop and its client. */
 static void on_start(struct task *t)
 {
     struct worker *w = container_of(t, struct worker, start);
 
-    timer_set(&w->serve->tidy, w->loop, TIDY_MS, on_tidy);
     models_prepare(w->serve->parts.models, on_models_settled, w->serve);
 }
 
