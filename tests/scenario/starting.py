@@ -1,198 +1,161 @@
-"""Start and stop: the start line, what ends a start, signals, and where secrets are not."""
-import os
-import signal
-import socket
-import threading
-import time
+"""Start and end of the server: the start line, what ends a start, signals, and where secrets are not.  How a
+stop drains is in drain.py."""
+from harness import *
 
-from program import LIMIT, Folder, contains, equal, main
-
-HANGS = '{"when":"hang","pieces":["one ",{"hang":true}]}\n{"when":"slow","pieces":[{"wait_ms":600,"text":"late"}]}\n'
+HANG = [{"when": "hang", "pieces": ["one ", {"hang": True}]}, {"when": "*", "pieces": ["fine"]}]
 
 
-def scripted(f, text='{"when":"*","pieces":["fine"]}\n'):
-    return {"MODEL_TYPE": "scripted", "MODEL_NAME": f.file("script.jsonl", text)}
+def serve(*args, unset=(), folder=None, **env):
+    """A start that ends by itself: status and errors."""
+    env = {"HOST": "127.0.0.1", "PORT": "0", "SESSION_STORE": "memory:", "HF_HUB_OFFLINE": "1", **env}
+    status, _, err = run_sema("serve", *args, env={k: v for k, v in env.items() if k not in unset}, folder=folder)
+    return status, err
 
 
-def test_one_line_says_model_address_and_how_to_get_a_larger_one():
-    with Folder() as f, f.serve() as s:
-        lines = s.stderr().splitlines()
-        equal(len(lines), 1)
-        contains(lines[0], "sema-guide", f"http://127.0.0.1:{s.port}", "MODEL_NAME")
-        s.ready()
-        equal(s.stop(), 0)
-        contains(" ".join(s.events()), "application_startup", "chat_services_initialized", "application_shutdown")
-        start = s.log()[0]
-        equal((start["event"], start["model_type"], start["model_name"]), ("application_startup", "local", "sema-guide"))
+@case("one line says model, address and how to get a larger one")
+def start_line(t):
+    with Server(unset=["MODEL_TYPE", "MODEL_NAME"], HF_HUB_OFFLINE="1") as s:
+        lines = s.errors().splitlines()
+        t.equal(len(lines), 1)
+        for part in ("sema-guide", f"http://127.0.0.1:{s.port}", "MODEL_NAME"):
+            t.true(part in lines[0], lines[0])
+        t.equal(s.get("/health").json()["model_name"], "sema-guide")
+        t.equal(s.stop(), 0)
+        first = s.events()[0]
+        t.equal((first["event"], first["model_type"], first["model_name"]), ("application_startup", "local", "sema-guide"))
+        t.equal((len(s.events("chat_services_initialized")), len(s.events("application_shutdown"))), (1, 1))
 
 
-def test_an_open_server_warns():
-    with Folder() as f, f.serve(HOST="0.0.0.0") as s:
-        contains(s.stderr(), "warning: HOST: 0.0.0.0 is open to other machines")
-        equal(s.stop(), 0)
-        contains(s.events(), "configuration_warning")
+@case("an open server warns on the terminal and in the log")
+def open_server(t):
+    with Server(HOST="0.0.0.0") as s:
+        t.true("warning: HOST: 0.0.0.0 is open to other machines" in s.errors(), s.errors())
+        t.equal(len(s.events("configuration_warning")), 1)
 
 
-def test_a_taken_port_is_one_line_and_status_3():
-    with Folder() as f, socket.socket() as taken:
+@case("a taken port is one line and status 3")
+def taken_port(t):
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        r = f.run("serve", HOST="127.0.0.1", PORT=port, SESSION_STORE="memory:")
-        equal((r.returncode, r.stderr), (3, f"startup: cannot listen on 127.0.0.1:{port}: Address already in use\n"))
+        t.equal(serve(PORT=port), (3, f"startup: cannot listen on 127.0.0.1:{port}: Address already in use\n"))
 
 
-def test_a_file_that_is_no_database_is_left_alone():
-    with Folder() as f:
-        path = f.file("notes.txt", "not a database, but mine" * 100)
-        r = f.run("serve", HOST="127.0.0.1", PORT="0", SESSION_STORE=path)
-        equal((r.returncode, r.stderr),
-              (3, f"startup: cannot open the session store {path}: file is not a database\n"))
-        with open(path, encoding="utf-8") as text:
-            equal(text.read(), "not a database, but mine" * 100)
+@case("a file that is no database ends the start and is left alone")
+def no_database(t):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "notes.txt")
+        text = "not a database, but mine " * 100
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        t.equal(serve(SESSION_STORE=path), (3, f"startup: cannot open the session store {path}: file is not a database\n"))
+        with open(path, encoding="utf-8") as f:
+            t.equal(f.read(), text)
 
 
-def test_no_place_for_sessions_names_the_setting():
-    with Folder() as f:
-        r = f.run("serve", HOME=None, HOST="127.0.0.1", PORT="0")
-        equal(r.returncode, 3)
-        contains(r.stderr, "startup: ", "SESSION_STORE")
+@case("no place for sessions names the setting")
+def no_place(t):
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([BINARY, "serve"], cwd=folder, env={"HOST": "127.0.0.1", "PORT": "0"}, capture_output=True,
+                              text=True, timeout=20)
+        t.equal(done.returncode, 3)
+        t.true(done.stderr.startswith("startup: ") and "SESSION_STORE" in done.stderr, done.stderr)
 
 
-def test_missing_model_files_end_the_start():
-    with Folder() as f:
-        r = f.run("serve", HOST="127.0.0.1", PORT="0", SESSION_STORE="memory:", MODEL_NAME="x/y")
-        equal(r.returncode, 3)
-        contains(r.stderr, 'startup: model "x/y": no such files in ', "sema pull x/y")
+@case("missing model files end the start")
+def missing_model(t):
+    status, err = serve(MODEL_NAME="x/y")
+    t.equal(status, 3)
+    t.match(err.splitlines()[-1], r'startup: model "x/y": no such files in .*; get them with: sema pull x/y')
 
 
-def test_a_model_directory_that_is_broken_ends_the_start_with_the_reason():
-    with Folder() as f:
-        os.makedirs(f.path + "/models/broken")
-        f.file("models/broken/config.json", "{")
-        f.file("models/broken/model.safetensors", "x" * 64)
-        r = f.run("serve", HOST="127.0.0.1", PORT="0", SESSION_STORE="memory:", MODEL_NAME="broken",
-                  MODEL_PATH=f.path + "/models")
-        equal(r.returncode, 3)
-        last = r.stderr.splitlines()[-1]
-        contains(last, 'startup: model "broken"')
+@case("a broken model directory ends the start with the reason")
+def broken_model(t):
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(folder + "/broken")
+        for name, text in (("config.json", "{"), ("model.safetensors", "x" * 64)):
+            with open(os.path.join(folder, "broken", name), "w", encoding="utf-8") as f:
+                f.write(text)
+        status, err = serve(MODEL_NAME="broken", MODEL_PATH=folder)
+        t.equal(status, 3)
+        t.match(err.splitlines()[-1], r'startup: model "broken": .*safetensors.*')
 
 
-def test_it_answers_503_while_the_model_is_made_ready():
-    with Folder() as f:
-        with f.serve(**scripted(f, '{"prepare":{"wait_ms":700}}\n{"when":"*","pieces":["fine"]}\n')) as s:
-            status, body = s.chat("hello")
-            equal((status, body["code"]), (503, "model_not_ready"))
-            s.ready()
-            equal(s.chat("hello")[1]["message"], "fine")
-            equal(s.stop(), 0)
+@case("a script that cannot be read ends the start")
+def broken_script(t):
+    status, err = serve(MODEL_TYPE="scripted", MODEL_NAME="/x/y.jsonl")
+    t.equal(status, 3)
+    t.match(err.splitlines()[-1], r"startup: .*/x/y\.jsonl.*")
 
 
-def answer_of(s, message, into):
-    into.append(s.chat(message, message))
+@case("it answers 503 while the model is made ready")
+def not_ready(t):
+    script = [{"prepare": {"wait_ms": 700}}, {"when": "*", "pieces": ["fine"]}]
+    with Server(script=script, wait_ready=False) as s:
+        r = s.chat("hello")
+        t.equal((r.status, r.code), (503, "model_not_ready"))
+        t.true(r.header("Retry-After") is not None)
+        wait_until(lambda: s.get("/api/v1/health").json()["model_loaded"])
+        t.equal(s.chat("hello").json()["message"], "fine")
 
 
-def test_sigterm_lets_a_running_answer_finish():
-    with Folder() as f, f.serve(**scripted(f, HANGS)) as s:
-        s.ready()
-        got = []
-        asking = threading.Thread(target=answer_of, args=(s, "slow", got))
-        asking.start()
-        time.sleep(0.2)
-        s.signal(signal.SIGTERM)
-        time.sleep(0.1)
-        try:
-            socket.create_connection(("127.0.0.1", s.port), timeout=1).close()
-            raise AssertionError("it still accepts")
-        except ConnectionRefusedError:
-            pass
-        asking.join()
-        equal((got[0][0], got[0][1]["message"]), (200, "late"))
-        equal(s.wait(), 0)
+@case("what may pass is tried again, with the server up")
+def may_pass(t):
+    script = [{"prepare": {"error": "network", "times": 1}}, {"when": "*", "pieces": ["fine"]}]
+    with Server(script=script) as s:
+        t.equal(s.chat("hello").json()["message"], "fine")
 
 
-def test_shutdown_timeout_ends_what_is_left():
-    with Folder() as f, f.serve(SHUTDOWN_TIMEOUT="0.3", **scripted(f, HANGS)) as s:
-        s.ready()
-        got = []
-        asking = threading.Thread(target=answer_of, args=(s, "hang", got))
-        asking.start()
-        time.sleep(0.2)
-        began = time.monotonic()
-        equal(s.stop(), 0)
-        took = time.monotonic() - began
-        asking.join()
-        equal((got[0][0], got[0][1]["code"]), (503, "shutting_down"))
-        assert 0.2 < took < 3, took
-
-
-def test_a_second_signal_ends_at_once():
-    with Folder() as f, f.serve(**scripted(f, HANGS)) as s:
-        s.ready()
-        with socket.create_connection(("127.0.0.1", s.port), timeout=LIMIT) as c:
-            c.sendall(b"GET /api/v1/chat/stream?message=hang&session_id=a HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            c.recv(100)
-            s.signal(signal.SIGINT)
-            time.sleep(0.2)
-            assert s.process.poll() is None
-            s.signal(signal.SIGINT)
-            equal(s.wait(2), 0)
-
-
-def test_sighup_opens_the_log_anew():
-    with Folder() as f:
-        path = f.path + "/sema.log"
-        with f.serve(LOG_FILE=path, **scripted(f)) as s:
-            s.ready()
+@case("SIGHUP opens the log anew")
+def reopened_log(t):
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + "/sema.log"
+        with Server(LOG_FILE=path) as s:
             os.rename(path, path + ".1")
-            s.signal(signal.SIGHUP)
-            s.until(lambda: os.path.exists(path))
-            s.request("GET", "/health")
-            s.until(lambda: "/health" in open(path, encoding="utf-8").read())
-            equal(s.stop(), 0)
+            s.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: os.path.exists(path))
+            s.get("/status")
+            with open(path, encoding="utf-8") as f:
+                wait_until(lambda: "/status" in f.read())
 
 
-def test_several_loops_serve_and_stop():
-    with Folder() as f, f.serve(WORKERS="4", **scripted(f)) as s:
-        s.ready()
+@case("several loops serve and stop")
+def several_loops(t):
+    with Server(WORKERS="4") as s:
         for i in range(40):
-            equal(s.chat("hello", f"s{i}")[0], 200)
-        equal(s.request("GET", "/api/v1/health")[1]["active_sessions"], 40)
-        equal(s.stop(), 0)
+            t.equal(s.chat("hello", f"s{i}").status, 200)
+        t.equal(s.get("/api/v1/health").json()["active_sessions"], 40)
+        t.equal(s.stop(), 0)
 
 
-def test_memory_of_a_rush_goes_back():
-    with Folder() as f, f.serve(MAX_CONCURRENT_STREAMS="0", RATE_LIMIT="0", **scripted(f, HANGS)) as s:
-        s.ready()
-        before = s.resident()
-        rush = []
-        for i in range(400):
-            c = socket.create_connection(("127.0.0.1", s.port), timeout=LIMIT)
-            c.sendall(b"GET /api/v1/chat/stream?message=hang&session_id=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % i)
-            rush.append(c)
-        for c in rush:
-            c.recv(1)
-        during = s.resident()
-        for c in rush:
-            c.close()
-        if "SAN_OPTIONS" not in " ".join(os.environ):  # sanitizers keep what is freed
-            s.until(lambda: s.resident() < before + (2 << 20))
-        assert during > before
-        equal(s.stop(), 0)
+@case("memory of a rush goes back")
+def memory(t):
+    with Server(script=HANG, MAX_CONCURRENT_STREAMS="0") as s:
+        s.sse("hang", "first").event()
+        before = s.memory_kb()
+        rush = [s.sse("hang", f"s{i}") for i in range(300)]
+        for e in rush:
+            e.event()
+        t.true(s.memory_kb() > before)
+        for e in rush:
+            e.close()
+        if not any(name.endswith("SAN_OPTIONS") for name in os.environ):  # sanitizers keep what is freed
+            wait_until(lambda: s.memory_kb() < before + 2048, 10)
 
 
-def test_secrets_are_in_no_list_of_processes_and_no_core():
-    with Folder() as f, f.serve(API_KEY="geheim-geheim", openai_api_key="sk-geheim", **scripted(f)) as s:
-        s.ready()
+@case("secrets are in no list of processes, no core, no log")
+def secrets(t):
+    with Server(API_KEY="geheim-geheim", openai_api_key="sk-geheim", unset=[]) as s:
         for name in ("environ", "cmdline"):
-            with open(f"/proc/{s.process.pid}/{name}", "rb") as text:
-                assert b"geheim" not in text.read(), name
-        with open(f"/proc/{s.process.pid}/limits", encoding="utf-8") as text:
-            core = next(line for line in text if line.startswith("Max core file size"))
-        equal(core.split()[4:6], ["0", "0"])
-        equal(s.request("GET", "/api/v1/sessions", headers={"X-API-Key": "geheim-geheim"})[0], 200)
-        equal(s.stop(), 0)
-        assert "geheim" not in s.stderr() and "geheim" not in str(s.log())
+            with open(f"/proc/{s.process.pid}/{name}", "rb") as f:
+                t.true(b"geheim" not in f.read(), name)
+        with open(f"/proc/{s.process.pid}/limits", encoding="utf-8") as f:
+            core = next(line for line in f if line.startswith("Max core file size"))
+        t.equal(core.split()[4:6], ["0", "0"])
+        t.equal(s.get("/api/v1/sessions", {"X-API-Key": "geheim-geheim"}).status, 200)
+        t.equal(s.stop(), 0)
+        t.true("geheim" not in s.errors() + s.log_text())
 
 
-main(globals())
+main()
