@@ -1,6 +1,6 @@
-/* A source of answers: what every provider and the local engine look like from inside.  The neutral form
- * of a request and of its events is that of providers.md section 1; what differs between providers stays
- * in its own file. */
+/* A source of answers: what every provider and the local engine look like from inside.  The neutral
+ * form of a request and of its events is that of providers.md section 1; what differs between
+ * providers stays in its own file. */
 #ifndef SEMA_BACKEND_BACKEND_H
 #define SEMA_BACKEND_BACKEND_H
 
@@ -21,9 +21,9 @@ enum part_kind { PART_TEXT, PART_IMAGE, PART_TOOL_CALL, PART_REASONING };
 
 struct part {
     enum part_kind kind;
-    str text; /* text; image: data URI or https address; reasoning: its text */
-    str id, name, args_json;          /* tool call; the arguments as written, never through a double */
-    str signature, redacted, issuer;  /* reasoning: provider state and who gave it */
+    str text;                /* text; image: data URI or https address; reasoning: its text */
+    str id, name, args_json; /* tool call; the arguments as written, never through a double */
+    str signature, redacted, issuer; /* reasoning: provider state and who gave it */
 };
 
 struct message {
@@ -40,12 +40,21 @@ struct tool {
     bool strict;
 };
 
-enum effort { EFFORT_UNSET, EFFORT_NONE, EFFORT_MINIMAL, EFFORT_LOW, EFFORT_MEDIUM, EFFORT_HIGH,
-              EFFORT_XHIGH, EFFORT_MAX };
+enum effort {
+    EFFORT_UNSET,
+    EFFORT_NONE,
+    EFFORT_MINIMAL,
+    EFFORT_LOW,
+    EFFORT_MEDIUM,
+    EFFORT_HIGH,
+    EFFORT_XHIGH,
+    EFFORT_MAX
+};
 
 enum format { FORMAT_TEXT, FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA };
 
-/* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`. */
+/* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`.
+ */
 struct ask {
     str model;         /* as the backend's settings or the client name it */
     str model_version; /* MiniMax: the id sent in its place; else empty */
@@ -53,17 +62,19 @@ struct ask {
     size_t messages_count;
     const struct tool *tools;
     size_t tools_count;
-    str tool_choice; /* "", auto, none, required, or a tool's name */
+    str tool_choice;         /* "", auto, none, required, or a tool's name */
     int parallel_tool_calls; /* -1 unset, 0, 1 */
     enum format format;
     str schema_name, schema_json;
     bool schema_strict;
     double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
-    int top_k;      /* -1 unset */
-    int max_tokens; /* -1 unset */
-    bool room_to_think; /* max_tokens is meant for the text alone: models that think get more (/api/v1) */
-    bool sampling_is_default; /* temperature, top_p and top_k are the server's defaults, not asked for: a
-                                 model that is best left alone, or has its own, may ignore them */
+    int top_k;                /* -1 unset */
+    int max_tokens;           /* -1 unset */
+    bool room_to_think;       /* max_tokens is meant for the text alone: models that think get more
+                                 (/api/v1) */
+    bool sampling_is_default; /* temperature, top_p and top_k are the server's defaults, not asked
+                                 for: a model that is best left alone, or has its own, may ignore
+                                 them */
     const str *stops;
     size_t stops_count;
     bool seeded;
@@ -72,12 +83,12 @@ struct ask {
     int thinking_budget; /* -1 unset */
     str logit_bias_json; /* an object, or empty */
     str user;
-    bool stream;       /* the client sees it as it comes */
-    bool trim;         /* too long for the context: oldest whole turns may be left out */
-    str prefill;       /* the answer already begins with this text: go on from there (STREAM_RESCUE) */
-    uint64_t fair_key; /* who asks: a hash of the session or client */
+    bool stream; /* the client sees it as it comes */
+    bool trim;   /* too long for the context: oldest whole turns may be left out */
+    str prefill; /* the answer already begins with this text: go on from there (STREAM_RESCUE) */
+    uint64_t fair_key;    /* who asks: a hash of the session or client */
     uint64_t deadline_ms; /* on loop_now_ms's clock: the whole request's end; 0: none */
-    bool others_ready; /* another model of the chain could answer: fail early rather than wait */
+    bool others_ready;    /* another model of the chain could answer: fail early rather than wait */
 };
 extern const struct ask ask_none; /* everything unset */
 
@@ -85,7 +96,7 @@ extern const struct ask ask_none; /* everything unset */
 
 enum finish { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_TOOL_CALLS, FINISH_CONTENT_FILTER };
 
-struct usage { /* -1: not known */
+struct usage {                 /* -1: not known */
     int64_t prompt_tokens;     /* all input, cached included */
     int64_t completion_tokens; /* reasoning included */
     int64_t cached_tokens, cache_write_tokens, reasoning_tokens;
@@ -95,22 +106,25 @@ extern const struct usage usage_unknown;
 
 struct answer_end {
     enum err e; /* ERR_NONE: complete.  Else a class of providers.md section 10, or a local kind */
-    struct err_note why; /* for the log; clients never see it, except ERR_BAD_REQUEST of local templates */
+    struct err_note
+        why; /* for the log; clients never see it, except ERR_BAD_REQUEST of local templates */
     enum finish finish;
     struct usage usage;
     int calls; /* made to the provider: retries included */
 };
 
-/* Events come on the loop that asked, in order, text in whole UTF-8 characters; views die on return.  Any
- * function but `done` may be NULL. */
+/* Events come on the loop that asked, in order, text in whole UTF-8 characters; views die on
+ * return.  Any function but `done` may be NULL. */
 struct sink {
     void *ctx;
     void (*text)(void *ctx, str text);
     void (*reasoning)(void *ctx, str text);
-    void (*signature)(void *ctx, const struct part *reasoning); /* what must go back on the next turn */
+    void (*signature)(void *ctx,
+                      const struct part *reasoning); /* what must go back on the next turn */
     void (*tool_begin)(void *ctx, int index, str id, str name);
     void (*tool_args)(void *ctx, int index, str fragment);
-    void (*done)(void *ctx, const struct answer_end *end); /* last, exactly once; the answer is gone then */
+    void (*done)(void *ctx,
+                 const struct answer_end *end); /* last, exactly once; the answer is gone then */
 };
 
 /* ---- the contract ---- */
@@ -137,8 +151,9 @@ struct backend_conf {
     uint32_t connect_ms, idle_ms, total_ms;
     /* local: */
     const char *model_path, *hub_cache; /* where files are looked for; NULL: not there */
-    bool offline; /* nothing is downloaded */
-    const char *hub_endpoint, *hub_token; /* where missing files are pulled from; endpoint NULL: nowhere */
+    bool offline;                       /* nothing is downloaded */
+    const char *hub_endpoint,
+        *hub_token; /* where missing files are pulled from; endpoint NULL: nowhere */
     int ctx_tokens, threads;
     size_t queue_max;
     const struct backend_embedded *embedded; /* models inside the program, by name; NULL: none */
@@ -152,8 +167,8 @@ struct backend_embedded {
     size_t count;
 };
 
-/* Every function runs on a loop and returns at once.  A backend is shared by all loops; an answer belongs
- * to the loop that asked.  Calls upstream go through http_client_here(). */
+/* Every function runs on a loop and returns at once.  A backend is shared by all loops; an answer
+ * belongs to the loop that asked.  Calls upstream go through http_client_here(). */
 struct backend_ops {
     const char *type; /* as written in MODEL_TYPE */
     unsigned can;     /* BACKEND_*: of the type; `can_model` may narrow it */
@@ -162,19 +177,19 @@ struct backend_ops {
      * ERR_CREDENTIAL: the note names the setting. */
     enum err (*open)(struct backend **out, const struct backend_conf *c, struct err_note *why);
 
-    /* Makes ready: loads a local model, or checks credential and model by a call that is free of charge.
-     * `done` comes once, on the same loop.  ERR_NONE: ready (a note, if any, is a warning).  ERR_AUTH,
-     * ERR_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE, ERR_CREDENTIAL: for good; ERR_NETWORK,
-     * ERR_TIMEOUT, ERR_OVERLOADED, ERR_RATE_LIMIT, ERR_SERVER: may pass. */
+    /* Makes ready: loads a local model, or checks credential and model by a call that is free of
+     * charge. `done` comes once, on the same loop.  ERR_NONE: ready (a note, if any, is a warning).
+     * ERR_AUTH, ERR_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE, ERR_CREDENTIAL: for good;
+     * ERR_NETWORK, ERR_TIMEOUT, ERR_OVERLOADED, ERR_RATE_LIMIT, ERR_SERVER: may pass. */
     void (*prepare)(struct backend *b, struct loop *l,
                     void (*done)(void *ctx, enum err e, const struct err_note *why), void *ctx);
 
     /* On ERR_NONE events follow, none before it returned; else no event does. */
     enum err (*ask)(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
                     struct sink to, struct err_note *why);
-    void (*cancel)(struct answer *a); /* NULL is fine; once it returned no event comes */
+    void (*cancel)(struct answer *a);            /* NULL is fine; once it returned no event comes */
     void (*pause)(struct answer *a, bool pause); /* back-pressure: no more text for a while */
-    void (*close)(struct backend *b); /* no answer in flight; NULL is fine */
+    void (*close)(struct backend *b);            /* no answer in flight; NULL is fine */
 
     /* Context length of the model when known, else 0.  May be NULL. */
     int (*context_length)(struct backend *b);

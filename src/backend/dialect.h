@@ -6,7 +6,7 @@
  *         -> fault               a class of providers.md section 10: mended, retried, or told
  *         -> done                exactly once, after whatever the channels still held
  *
- *     ASKING  -> ASKING          a retry, or the repeat without what was refused: nothing was given yet
+ *     ASKING  -> ASKING          a retry, or a repeat without what was refused: nothing given yet
  *     ASKING  -> WAITING         between two tries
  *     ASKING  -> FINISHING       the finish came: 250 ms for what may still follow
  *     any     -> OVER

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 
 #include "backend/backend.h"
+#include "backend/scripted_echo.h"
 #include "backend/usage.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -40,7 +41,6 @@ enum {
     SCRIPT_DEPTH = 64,
     TURN_PIECES =
         256, /* pieces that come in one turn of the loop: others want their turn as well */
-    ECHO_BYTES_MAX = 64 * 1024 * 1024,
 };
 
 struct line {
@@ -277,91 +277,6 @@ static int scripted_context_length(struct backend *b)
     return b->context_length;
 }
 
-/* ---- echoes ---- */
-
-static const char *role_name(enum role r)
-{
-    static const char *const names[] = {"system", "user", "assistant", "tool"};
-    return names[r];
-}
-
-static void add_message_text(struct buf *to, const struct message *m)
-{
-    for (size_t i = 0; i < m->count; i++)
-        if (m->parts[i].kind == PART_TEXT) buf_add(to, m->parts[i].text);
-}
-
-static const struct message *newest(const struct ask *q, enum role role)
-{
-    for (size_t i = q->messages_count; i-- > 0;)
-        if (q->messages[i].role == role) return &q->messages[i];
-    return NULL;
-}
-
-static void add_number(struct json_out *o, const char *key, double n)
-{
-    if (isnan(n)) return;
-    json_key(o, key);
-    json_num(o, n);
-}
-
-static void add_count(struct json_out *o, const char *key, int64_t n)
-{
-    if (n < 0) return;
-    json_key(o, key);
-    json_int(o, n);
-}
-
-static void add_request(struct buf *to, const struct ask *q)
-{
-    struct json_out o = json_begin(to);
-    struct buf text;
-
-    buf_init(&text, ECHO_BYTES_MAX);
-    json_object(&o);
-    json_key(&o, "model"), json_text(&o, q->model);
-    json_key(&o, "messages"), json_array(&o);
-    for (size_t i = 0; i < q->messages_count; i++) {
-        const struct message *m = &q->messages[i];
-        int images = 0;
-        for (size_t k = 0; k < m->count; k++) images += m->parts[k].kind == PART_IMAGE;
-        buf_clear(&text);
-        add_message_text(&text, m);
-        json_object(&o);
-        json_key(&o, "role"), json_text(&o, str_of(role_name(m->role)));
-        json_key(&o, "text"), json_text(&o, buf_str(&text));
-        if (images) add_count(&o, "images", images);
-        json_end_object(&o);
-    }
-    json_end_array(&o);
-    add_number(&o, "temperature", q->temperature);
-    add_number(&o, "top_p", q->top_p);
-    add_count(&o, "top_k", q->top_k);
-    add_count(&o, "max_tokens", q->max_tokens);
-    if (q->seeded) add_count(&o, "seed", (int64_t)q->seed);
-    if (q->effort) add_count(&o, "effort", q->effort);
-    json_key(&o, "stream"), json_bool(&o, q->stream);
-    json_key(&o, "sampling_is_default"), json_bool(&o, q->sampling_is_default);
-    json_end_object(&o);
-    buf_fini(&text);
-}
-
-static void add_echo(struct buf *to, const struct ask *q, str which)
-{
-    if (str_eq(which, STR("request"))) {
-        add_request(to, q);
-    } else if (str_eq(which, STR("conversation"))) {
-        for (size_t i = 0; i < q->messages_count; i++) {
-            buf_addf(to, "%s: ", role_name(q->messages[i].role));
-            add_message_text(to, &q->messages[i]);
-            buf_add_char(to, '\n');
-        }
-    } else {
-        const struct message *m = newest(q, ROLE_USER);
-        if (m) add_message_text(to, m);
-    }
-}
-
 /* ---- answering ---- */
 
 static void go_on(struct timer *t);
@@ -471,7 +386,7 @@ static bool give_piece(struct answer *a, yyjson_val *p)
     } else if ((part = json_get(p, "echo"))) {
         struct buf b;
         buf_init(&b, ECHO_BYTES_MAX);
-        add_echo(&b, a->q, json_str(part));
+        scripted_echo(&b, a->q, json_str(part));
         give_text(a, buf_str(&b));
         buf_fini(&b);
     }
@@ -485,12 +400,12 @@ static bool give_piece(struct answer *a, yyjson_val *p)
 
 static void give_default(struct answer *a)
 {
-    const struct message *m = newest(a->q, ROLE_USER);
+    const struct message *m = scripted_newest(a->q, ROLE_USER);
     struct buf b;
 
     buf_init(&b, ECHO_BYTES_MAX);
     buf_add(&b, STR("You said: "));
-    if (m) add_message_text(&b, m);
+    if (m) scripted_message_text(&b, m);
     a->inside = true;
     give_text(a, buf_str(&b));
     a->inside = false;
@@ -538,14 +453,15 @@ static void go_on(struct timer *t)
 
 static const struct line *fitting(struct backend *b, const struct ask *q)
 {
-    const struct message *user = newest(q, ROLE_USER), *system = newest(q, ROLE_SYSTEM);
+    const struct message *user = scripted_newest(q, ROLE_USER),
+                         *system = scripted_newest(q, ROLE_SYSTEM);
     struct buf said, told;
     const struct line *found = NULL;
 
     buf_init(&said, ECHO_BYTES_MAX);
     buf_init(&told, ECHO_BYTES_MAX);
-    if (user) add_message_text(&said, user);
-    if (system) add_message_text(&told, system);
+    if (user) scripted_message_text(&said, user);
+    if (system) scripted_message_text(&told, system);
     for (size_t i = 0; i < b->count && !found; i++) {
         struct line *l = &b->lines[i];
         bool fits = str_eq(l->when, STR("*")) || str_find(buf_str(&said), l->when) != STR_NPOS;

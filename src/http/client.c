@@ -46,7 +46,7 @@ enum err http_client_new(struct http_client **out, struct loop *l,
         c->kept_idle_ms = conf->kept_idle_ms ? conf->kept_idle_ms : UPSTREAM_KEPT_IDLE_MS;
         c->dns = dns_new(l);
         ok = ok && c->dns;
-        client_conn_settings(&c->parse);
+        client_parse_settings(&c->parse);
     }
     if (!ok) e = err_set(why, ERR_MEMORY, "out of memory for provider calls");
     if (!e) e = proxy_init(&c->proxy, conf->proxy, conf->no_proxy, &c->arena, why);

@@ -62,9 +62,9 @@ struct http_call_events {
     void (*body)(void *ctx, str piece);
     /* Last, exactly once, unless the call was cancelled.  ERR_NONE: the body is complete by its
      * framing (or the connection's end, where that frames it).  ERR_TIMEOUT, ERR_NETWORK,
-     * ERR_SERVER (a malformed
-     * or oversized answer), ERR_MEMORY: why says more and names host and port.  `why->http_status` is one
-     * of the kinds below, else 0 or the answer's.  The call is gone when it returns. */
+     * ERR_SERVER (a malformed or oversized answer), ERR_MEMORY: why says more and names host and
+     * port.  `why->http_status` is one of the kinds below, else 0 or the answer's.  The call is
+     * gone when it returns. */
     void (*done)(void *ctx, enum err e, const struct err_note *why);
     /* Instead of `done` when the client is freed while the call runs.  May be NULL. */
     void (*dropped)(void *ctx);

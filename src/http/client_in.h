@@ -8,9 +8,8 @@
  *     call:   DIALING -> SENDING -> READING -> gone      (kept connection: starts at SENDING)
  *             SENDING -> DIALING                         a kept connection was dead: once
  *     conn:   CONNECTING -> TUNNEL -> TLS -> OPEN <-> kept
- *             any -> CLOSED                              its memory goes with libuv's closing callback, so
- *                                                        whoever is on the stack may still look at
- * it
+ *             any -> CLOSED              its memory goes with libuv's closing callback, so whoever is on
+ *                                        the stack may still look at it
  *
  * Every event of a call may cancel it or start others; code that gave one looks at conn->call anew. */
 #ifndef SEMA_HTTP_CLIENT_IN_H
@@ -150,9 +149,13 @@ void client_dial_ready(struct client_dial *d, struct client_conn *c);
 void client_dial_broke(struct client_dial *d, enum err e, const struct err_note *why);
 const char *client_dial_phase(const struct client_dial *d); /* "resolving", ... */
 
+/* ---- client_parse.c ---- */
+
+void client_parse_settings(llhttp_settings_t *s);
+void client_parse_begin(struct client_conn *c); /* for one answer */
+
 /* ---- client_conn.c ---- */
 
-void client_conn_settings(llhttp_settings_t *s);
 /* Begins to connect; the dial hears of it by client_dial_tcp.  A libuv error, or 0. */
 int client_conn_new(struct client_conn **out, struct client_dial *d, struct client_origin *o,
                     const union dns_address *to);
