@@ -192,6 +192,19 @@ def slow_reader(t):
         t.equal(len(e.content()), 6000 * 1000)
 
 
+@case("the source of a stream that nobody reads stands still")
+def paused(t):
+    script = [{"when": "endless", "pieces": [{"text": "x" * 1000, "repeat": 60000}]}]
+    with Server(script=script) as s:
+        before = s.memory_kb()
+        e = s.sse("endless", "a")
+        w = s.websocket()
+        w.ask("endless", "b")
+        time.sleep(1.5)
+        t.grew(s.memory_kb() - before, 12000)
+        e.reset(), w.reset()
+
+
 @case("many pieces arrive whole and in order")
 def order(t):
     pieces = [f"{n} " for n in range(3000)]
