@@ -9,6 +9,8 @@
 /* clang-format off */
 static const struct program_backend backends[] = {
     {.ops = &backend_local},
+    {.ops = &backend_openai, .base_url = AT(openai_base_url), .key = AT(openai_api_key),
+     .organization = AT(openai_org_id), .project = AT(openai_project_id)},
     {.ops = &backend_scripted},
 };
 /* clang-format on */

@@ -201,7 +201,7 @@ static void on_ready(void *ctx, enum err e, const struct err_note *why)
     if (r->asked_to_stop) return;
     timer_stop(&r->waiting);
     if (e) {
-        fprintf(stderr, "startup: %s\n", err_text(why, e));
+        compose_tell_failure(r->conf, e, why);
         r->status = EXIT_START;
         leave(r);
         return;

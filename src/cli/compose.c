@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "chat/chat.h"
 #include "chat/models.h"
 #include "conf/conf.h"
@@ -147,6 +148,18 @@ enum err compose_chat(struct compose *to, const struct program *p, const struct 
     enum err e = compose_models(to, p, c, loop, why);
 
     return e ? e : chat_new(&to->chat, &conf, to->shelf, to->models, why);
+}
+
+void compose_tell_failure(const struct conf *c, enum err e, const struct err_note *why)
+{
+    char text[sizeof why->text + 64];
+    bool credential = e == ERR_AUTH || e == ERR_CREDENTIAL;
+
+    /* Which of the models a file or name belongs to, the note says itself. */
+    snprintf(text, sizeof text, "%s%s%s%s", credential ? "MODEL_TYPE=" : "",
+             credential ? c->model.type : "", credential ? ": " : "", err_text(why, e));
+    log_event(LEVEL_ERROR, "serve", "startup_failed", LOG_CSTR("error", text));
+    fprintf(stderr, "startup: %s\n", text);
 }
 
 enum err compose_client(struct http_client **out, const struct program *p, const struct conf *c,

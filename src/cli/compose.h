@@ -30,6 +30,8 @@ enum err compose_shelf(struct compose *to, const struct program *p, const struct
 /* Models and chat over the shelf; `loop` prepares the models. */
 enum err compose_chat(struct compose *to, const struct program *p, const struct conf *c,
                       struct loop *loop, struct err_note *why);
+/* "startup: ..." on standard error, and in the log: why no model will ever be ready. */
+void compose_tell_failure(const struct conf *c, enum err e, const struct err_note *why);
 /* One a loop, on the thread that will run it or before. */
 enum err compose_client(struct http_client **out, const struct program *p, const struct conf *c,
                         struct loop *loop, struct err_note *why);

@@ -219,10 +219,10 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* ---- starting ---- */
 
-static int start_failed(const char *kind, const char *text)
+static int start_failed(enum err e, const struct err_note *why)
 {
-    log_event(LEVEL_ERROR, "serve", "startup_failed", LOG_CSTR("error", text));
-    fprintf(stderr, "%s: %s\n", kind, text);
+    log_event(LEVEL_ERROR, "serve", "startup_failed", LOG_CSTR("error", err_text(why, e)));
+    fprintf(stderr, "startup: %s\n", err_text(why, e));
     return EXIT_START;
 }
 
@@ -235,7 +235,8 @@ static void on_models_settled(void *ctx, enum err e, const struct err_note *why)
         return;
     }
     if (s->state != SERVING) return;
-    s->status = start_failed("startup", err_text(why, e));
+    compose_tell_failure(s->conf, e, why);
+    s->status = EXIT_START;
     drain(s, 0);
 }
 
@@ -404,11 +405,11 @@ static int start(struct serve *s)
         fprintf(stderr, "config: %s\n", err_text(&why, e));
         return EXIT_MISTAKE;
     }
-    if (e) return start_failed("startup", err_text(&why, e));
+    if (e) return start_failed(e, &why);
     open_signals(s);
     say_start(s);
     e = start_threads(s, &why);
-    if (e) return start_failed("startup", err_text(&why, e));
+    if (e) return start_failed(e, &why);
     serve_all(s);
     return s->status;
 }

@@ -1,6 +1,9 @@
 """Start and end of the server: the start line, what ends a start, signals, and where secrets are not.  How a
 stop drains is in drain.py."""
+import http.server
+
 from harness import *
+from harness import sanitized
 
 HANG = [{"when": "hang", "pieces": ["one ", {"hang": True}]}, {"when": "*", "pieces": ["fine"]}]
 
@@ -107,6 +110,70 @@ def may_pass(t):
         t.equal(s.chat("hello").json()["message"], "fine")
 
 
+class Provider(http.server.ThreadingHTTPServer):
+    """Answers its free call, the list of models, with one status."""
+
+    def __init__(self, status):
+        self.status = status
+        self.asked = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.base = f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Authorization")))
+        body = json.dumps({"data": [{"id": "m"}]} if self.server.status == 200 else {"error": {"message": "no"}}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@case("a provider that refuses the key ends the start")
+def refused_key(t):
+    provider = Provider(401)
+    status, err = serve(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=provider.base, OPENAI_API_KEY="sk-geheim")
+    t.equal((status, err.splitlines()[-1]), (3, "startup: MODEL_TYPE=openai: the provider rejected OPENAI_API_KEY (401)"))
+    t.equal(provider.asked, [("/v1/models", "Bearer sk-geheim")])
+    t.lacks(err, "geheim")
+
+
+@case("a provider that accepts it, or another model of the chain, and it serves")
+def accepted_key(t):
+    provider, refusing = Provider(200), Provider(401)
+    with Server(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=provider.base, OPENAI_API_KEY='"sk-x"') as s:
+        t.equal(provider.asked, [("/v1/models", "Bearer sk-x")])
+        t.true(s.memory_kb() < 10 * 1024 or sanitized(), f"{s.memory_kb()} kB")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "s.jsonl")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('{"when":"*","pieces":["second"]}\n')
+        with Server(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=refusing.base, OPENAI_API_KEY="sk-x",
+                    FALLBACK_MODELS="scripted/" + path) as s:
+            t.equal(s.chat("hello").json()["message"], "second")
+
+
+@case("a provider that is not there is tried again, with the server up")
+def unreachable(t):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        with Server(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=base, wait_ready=False) as s:
+            time.sleep(0.3)
+            r = s.chat("hello")
+            t.equal((r.status, r.code), (503, "model_not_ready"))
+            t.true(s.alive())
+            t.equal(s.stop(), 0)
+
+
 @case("SIGHUP opens the log anew")
 def reopened_log(t):
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +207,7 @@ def memory(t):
         t.true(s.memory_kb() > before)
         for e in rush:
             e.close()
-        if not any(name.endswith("SAN_OPTIONS") for name in os.environ):  # sanitizers keep what is freed
+        if not sanitized():  # they keep what is freed
             wait_until(lambda: s.memory_kb() < before + 2048, 10)
 
 
