@@ -13,7 +13,17 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-/* A file whole; .at is NULL when it cannot be read.  Never freed: the program ends soon. */
+/* What the tests keep until the program ends, where leak checkers see it. */
+static void **jsonl_kept;
+static size_t jsonl_kept_count;
+
+static inline void *jsonl_keep(void *at)
+{
+    jsonl_kept = realloc(jsonl_kept, (jsonl_kept_count + 1) * sizeof *jsonl_kept);
+    return jsonl_kept[jsonl_kept_count++] = at;
+}
+
+/* A file whole, kept; .at is NULL when it cannot be read. */
 static inline str jsonl_read(const char *folder, const char *name)
 {
     char path[20000];
@@ -30,6 +40,7 @@ static inline str jsonl_read(const char *folder, const char *name)
         buf_grew(&b, n);
     } while (n);
     fclose(f);
+    jsonl_keep(b.at);
     return b.at ? buf_str(&b) : STR("");
 }
 
@@ -51,9 +62,11 @@ static inline struct jsonl jsonl_lines(str text, enum json_flags flags)
             fprintf(stderr, "a line of the reference data is no JSON\n");
             exit(1);
         }
+        jsonl_keep(doc);
         all.at = realloc(all.at, (all.count + 1) * sizeof *all.at);
         all.at[all.count++] = yyjson_doc_get_root(doc);
     }
+    jsonl_keep(all.at);
     return all;
 }
 
@@ -67,12 +80,14 @@ static inline void jsonl_add(struct jsonl_tests *t, CMUnitTestFunction run, void
                              const char *name)
 {
     t->at = realloc(t->at, (t->count + 1) * sizeof *t->at);
-    t->at[t->count++] =
-        (struct CMUnitTest){.name = strdup(name), .test_func = run, .initial_state = state};
+    t->at[t->count++] = (struct CMUnitTest){.name = jsonl_keep(strdup(name)),
+                                            .test_func = run,
+                                            .initial_state = state};
 }
 
 static inline int jsonl_run(struct jsonl_tests *t, const char *group)
 {
+    jsonl_keep(t->at);
     return _cmocka_run_group_tests(group, t->at, t->count, NULL, NULL);
 }
 

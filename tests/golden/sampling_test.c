@@ -32,13 +32,14 @@ static void test_case(void **state)
     struct sampler *s;
 
     check_int(sampler_new(&s, &p, vocab), ERR_NONE);
-    yyjson_arr_foreach(json_get(c, "previous_tokens"), i, max, v)
+    yyjson_arr_foreach(json_array_of(json_get(c, "previous_tokens")), i, max, v)
     {
         check_int(sampler_saw(s, (int32_t)yyjson_get_int(v), true), ERR_NONE);
     }
-    yyjson_arr_foreach(json_get(c, "logits"), i, max, v) logits[i] = (float)yyjson_get_num(v);
+    yyjson_arr_foreach(json_array_of(json_get(c, "logits")), i, max, v) logits[i] =
+        (float)yyjson_get_num(v);
     sampler_probs(s, logits, probs);
-    yyjson_arr_foreach(json_get(c, "probs"), i, max, v)
+    yyjson_arr_foreach(json_array_of(json_get(c, "probs")), i, max, v)
     {
         double want = yyjson_get_num(v);
         if (fabs((double)probs[i] - want) <= tolerance) continue;

@@ -12,6 +12,13 @@
 static const struct tm clock_fixed = {
     .tm_year = 124, .tm_mon = 6, .tm_mday = 26, .tm_hour = 9, .tm_min = 5, .tm_sec = 3};
 
+static struct opened {
+    struct chat_form *form;
+    struct vocab *vocab;
+    struct files *files;
+} opened[100];
+static size_t opened_count;
+
 struct one { /* a line, and the model it belongs to */
     struct chat_form *form;
     yyjson_val *line;
@@ -56,7 +63,7 @@ static void add_lines(struct jsonl_tests *tests, struct chat_form *form, const c
     struct jsonl lines = jsonl_lines(jsonl_read(folder, "chat.jsonl"), JSON_PLAIN);
 
     for (size_t i = 0; i < lines.count; i++) {
-        struct one *c = malloc(sizeof *c);
+        struct one *c = jsonl_keep(malloc(sizeof *c));
         *c = (struct one){form, lines.at[i]};
         snprintf(label, sizeof label, "%s %zu", name, i);
         jsonl_add(tests, test_prompt, c, label);
@@ -87,6 +94,8 @@ static void add_model(struct jsonl_tests *tests, const char *folder, const char 
         fprintf(stderr, "%s: %s\n", folder, why.text);
         exit(1);
     }
+    config_close(config);
+    opened[opened_count++] = (struct opened){form, vocab, files};
     add_lines(tests, form, expected, name);
 }
 
@@ -98,10 +107,13 @@ static void add_models(struct jsonl_tests *tests, const char *shared, const char
     snprintf(folder, sizeof folder, "%s/%s", shared, group);
     int count = scandir(folder, &entries, NULL, alphasort);
     for (int i = 0; i < count; i++) {
-        if (entries[i]->d_name[0] == '.') continue;
+        if (entries[i]->d_name[0] == '.' || opened_count == sizeof opened / sizeof *opened)
+            continue;
         snprintf(model, sizeof model, "%s/%s", folder, entries[i]->d_name);
         add_model(tests, model, entries[i]->d_name);
     }
+    for (int i = 0; i < count; i++) free(entries[i]);
+    if (count >= 0) free(entries);
 }
 
 /* The vocabularies of the published tokenizers are kept packed: their templates need only the texts
@@ -126,6 +138,7 @@ static void add_tokenizer(struct jsonl_tests *tests, const char *shared, const c
         fprintf(stderr, "%s: %s\n", folder, why.text);
         exit(1);
     }
+    opened[opened_count++] = (struct opened){form, NULL, files};
     add_lines(tests, form, folder, name);
 }
 
@@ -144,5 +157,11 @@ int main(void)
     add_models(&tests, shared, "chat-models");
     add_models(&tests, shared, "tiny-models");
     if (tests.count == 0) return jsonl_skip("no reference data");
-    return jsonl_run(&tests, "template_form");
+    int failed = jsonl_run(&tests, "template_form");
+    while (opened_count-- > 0) {
+        chat_form_close(opened[opened_count].form);
+        if (opened[opened_count].vocab) vocab_close(opened[opened_count].vocab);
+        files_close(opened[opened_count].files);
+    }
+    return failed;
 }

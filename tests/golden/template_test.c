@@ -68,7 +68,7 @@ static void test_case(void **state)
     add_member(doc, root, "add_generation_prompt", json_get(c, "add_generation_prompt"));
     add_member(doc, root, "bos_token", json_get(about, "bos_token"));
     add_member(doc, root, "eos_token", json_get(about, "eos_token"));
-    yyjson_obj_foreach(json_get(c, "kwargs"), i, max, key, v)
+    yyjson_obj_foreach(json_object_of(json_get(c, "kwargs")), i, max, key, v)
     {
         yyjson_mut_obj_remove_key(root, yyjson_get_str(key));
         add_member(doc, root, yyjson_get_str(key), v);
@@ -80,7 +80,6 @@ static void test_case(void **state)
     str source = jsonl_read(data, file);
     assert_non_null(source.at);
     check_rendering(source, yyjson_doc_get_root(context), c);
-    free((char *)source.at);
     yyjson_doc_free(context);
     yyjson_mut_doc_free(doc);
 }
@@ -90,6 +89,7 @@ static yyjson_val *read_json(const char *name)
     yyjson_doc *doc;
     str text = jsonl_read(data, name);
     if (text.at == NULL || json_read(&doc, text, 64, JSON_PLAIN, NULL)) return NULL;
+    jsonl_keep(doc);
     return yyjson_doc_get_root(doc);
 }
 
