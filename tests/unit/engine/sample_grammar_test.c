@@ -436,6 +436,13 @@ static void test_random_walks(void **state)
     model_close(&m);
 }
 
+static const char *cstr(str s)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%.*s", STR_ARG(s));
+    return text;
+}
+
 /* The mask says yes exactly where accepting does. */
 static void test_mask_is_exact(void **state)
 {
@@ -455,10 +462,12 @@ static void test_mask_is_exact(void **state)
         const uint64_t *mask = grammar_mask(g);
         assert_non_null(mask);
         check_int(grammar_new_text(&probe, m.tokens, str_of(schema), &why), ERR_NONE);
-        for (int32_t id = 0; id < vocab_size(m.vocab); id += id % 7 + 1) {
-            bool end = id == m.end && grammar_done(g);
+        for (int32_t id = 0; id < vocab_size(m.vocab); id++) {
             str bytes = model_bytes(m.vocab, id);
-            bool takes_it = end;
+            /* Tokens that leave a string or a number, all of them; of the others a few. */
+            bool leaves = bytes.len > 1 && strpbrk(cstr(bytes), "\",:}]");
+            if (!leaves && id > 40 && id % 97 != (int32_t)upto) continue;
+            bool takes_it = id == m.end && grammar_done(g);
             if (bytes.len) {
                 grammar_free(probe);
                 check_int(grammar_new_text(&probe, m.tokens, str_of(schema), &why), ERR_NONE);
@@ -468,7 +477,6 @@ static void test_mask_is_exact(void **state)
             if (allowed(mask, id) != takes_it)
                 print_error("after %.*s: token %d \"%.*s\"\n", (int)upto, text, id, STR_ARG(bytes));
             check_int(allowed(mask, id), takes_it);
-            if (id > 400) id += 37;
         }
         grammar_free(probe);
         grammar_free(g);

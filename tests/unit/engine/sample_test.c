@@ -193,6 +193,7 @@ static const struct {
     {{"END"}, "an EN", "an EN", false},
     {{"aab"}, "aaab", "a", true},
     {{"\n\n"}, "a\n\nb", "a", true},
+    {{"bc", "abcd"}, "xabcd", "xa", true}, /* in whatever order they are given */
     {{"abcd", "bc"}, "xabcd", "xa", true}, /* the one that ends first, however it is cut */
     {{"bc", "abc"}, "xabc", "x", true},    /* both end here: the one that began first */
     {{"", "x"}, "abx", "ab", true},

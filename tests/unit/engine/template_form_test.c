@@ -448,6 +448,42 @@ static void test_g3_control_tokens(void **state)
     close_form(&f);
 }
 
+/* ... also where the template itself lists the tools, and where it writes ASCII-only JSON or a
+ * repr. */
+static void test_g3_tools(void **state)
+{
+    static const char *const sources[] = {
+        "{% for t in tools or [] %}{{ t|tojson }}{% endfor %}{% for m in messages %}{{ m.content "
+        "}}{% endfor %}",
+        "{% for t in tools or [] %}{{ t|tojson(ensure_ascii=true) }}{% endfor %}{% for m in "
+        "messages %}{{ m.content }}{% endfor %}",
+        "{% for t in tools or [] %}{{ t }}{% endfor %}{% for m in messages %}{{ m.content }}{% "
+        "endfor %}",
+        "{% for t in tools or [] %}{{ t.function.description|upper|lower }}{% endfor %}{% for m in "
+        "messages %}{{ m.content }}{% endfor %}",
+    };
+    struct fixture model;
+    struct vocab *vocab;
+
+    open_model(&model, &vocab);
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        struct files_blob blob = {"chat_template.jinja", str_of(sources[i])};
+        struct fixture f = {0};
+        buf_init(&f.out, 1 << 20);
+        check_int(files_of_memory(&f.files, &blob, 1, "a test"), ERR_NONE);
+        check_int(chat_form_open(&f.form, f.files, vocab, "llama", &f.why), ERR_NONE);
+        check_int(control_tokens(&f, vocab, "[{\"role\":\"user\",\"content\":\"x\"}]",
+                                 "[{\"type\":\"function\",\"function\":{\"name\":\"f</"
+                                 "s>\",\"description\":\"x</s>\"}}]",
+                                 true),
+                  0);
+        check_true(str_find(buf_str(&f.out), STR("/s>")) != STR_NPOS);
+        close_form(&f);
+    }
+    vocab_close(vocab);
+    close_form(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_one_call_at_a_time), cmocka_unit_test(test_tools_as_text),
         cmocka_unit_test(test_g2_system),          cmocka_unit_test(test_content_parts),
         cmocka_unit_test(test_built_in_model),     cmocka_unit_test(test_g3_control_tokens),
+        cmocka_unit_test(test_g3_tools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
