@@ -113,6 +113,7 @@ struct answer {
     bool sent;  /* something went to the client: nothing may be asked anew */
     bool paused;
     int calls, retries, timeouts, mends;
+    uint64_t mended; /* what this answer is asked without: bits of the dialect's own meaning */
     uint64_t deadline_ms;
 
     /* the current call */
@@ -134,7 +135,9 @@ struct answer {
     bool thinks; /* tags are looked for */
     enum reasoning_source source;
     struct tools tools;
-    bool refused; /* the text is a refusal */
+    struct buf signature; /* of the reasoning that is open: it may come in pieces */
+    int64_t text_block;   /* the tool whose input is the text (anthropic); -1: none */
+    bool refused;         /* the text is a refusal */
     enum finish finish;
     struct usage usage;
     int64_t total_tokens;
@@ -155,6 +158,9 @@ void answer_pause(struct answer *a, bool pause);
 void answer_text(struct answer *a, str text);
 /* Only the first source that gave something is heard (section 9). */
 void answer_reasoning(struct answer *a, enum reasoning_source from, str text);
+/* What must go back with the reasoning on the next turn: its signature, or a redacted block. */
+void answer_signature(struct answer *a, str signature, str redacted);
+uint64_t answer_issuer(const struct answer *a); /* of issuers.h: who is being asked */
 void answer_tool(struct answer *a, const struct tool_piece *p);
 void answer_finish(struct answer *a, enum finish f); /* FINISH_NONE is ignored */
 void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens);

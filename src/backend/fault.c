@@ -153,6 +153,11 @@ static bool has(str text, const char *word)
     return false;
 }
 
+bool fault_says(const struct fault *f, const char *words)
+{
+    return has(f->message, words);
+}
+
 static bool is_any(str text, const char *const *words)
 {
     for (; *words; words++)

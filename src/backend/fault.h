@@ -30,6 +30,9 @@ bool fault_is(yyjson_val *root);
  * decides. */
 void fault_read(struct fault *f, int status, yyjson_val *root, str body);
 
+/* Whether the message holds these words, in any case. */
+bool fault_says(const struct fault *f, const char *words);
+
 /* "503 overloaded_error: Overloaded", on one line, keys masked. */
 void fault_note(struct err_note *why, const struct fault *f, const char *host, str key);
 /* Adds `text` with everything masked that is, or looks like, a key. */

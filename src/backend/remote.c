@@ -170,6 +170,7 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
         if (str_eq(id, model) && !dead) {
             int64_t ctx = json_get_int(m, "max_model_len", 0);
             if (!ctx) ctx = json_get_int(m, "inputTokenLimit", 0);
+            if (!ctx) ctx = json_get_int(m, "max_input_tokens", 0);
             if (ctx > 0 && ctx < INT32_MAX) b->context_length = (int)ctx;
             return;
         }

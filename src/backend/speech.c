@@ -1,16 +1,20 @@
 #include "backend/speech.h"
 
 #include "backend/dialect.h"
+#include "backend/issuers.h"
 #include "backend/usage.h"
+#include "base/hash.h"
 #include "conf/limits.h"
 
 void speech_init(struct answer *a)
 {
     buf_init(&a->room, 3u * UPSTREAM_EVENT_BYTES_MAX);
+    buf_init(&a->signature, UPSTREAM_EVENT_BYTES_MAX);
     buf_init(&a->body, UPSTREAM_ANSWER_BYTES_MAX);
     sse_init(&a->sse, UPSTREAM_EVENT_BYTES_MAX);
     a->text_halves = a->reasoning_halves = (struct halves){0};
     a->source = REASONING_NONE;
+    a->text_block = -1;
     a->refused = false;
     a->finish = FINISH_NONE;
     a->usage = usage_unknown;
@@ -21,6 +25,7 @@ void speech_init(struct answer *a)
 void speech_fini(struct answer *a)
 {
     buf_fini(&a->room);
+    buf_fini(&a->signature);
     think_fini(&a->think);
     tools_fini(&a->tools);
 }
@@ -74,6 +79,28 @@ void answer_reasoning(struct answer *a, enum reasoning_source from, str text)
         a->think.opened = false; /* the server tells reasoning apart itself */
     }
     if (a->source == from) give_reasoning(a, halves_join(&a->reasoning_halves, text, &a->room));
+}
+
+uint64_t answer_issuer(const struct answer *a)
+{
+    uint64_t key = hash_mix(hash_str(str_of(a->dialect->type)), hash_str(str_of(a->backend->host)));
+    return key ? key : 1;
+}
+
+void answer_signature(struct answer *a, str signature, str redacted)
+{
+    const struct part p = {.kind = PART_REASONING,
+                           .signature = signature,
+                           .redacted = redacted,
+                           .issuer = str_of(a->dialect->type)};
+    str token = redacted.len ? redacted : signature;
+
+    if (a->over || token.len == 0) return;
+    give_reasoning(a, halves_end(&a->reasoning_halves));
+    if (a->over) return;
+    issuers_note(token, answer_issuer(a), loop_now_ms(a->loop));
+    a->sent = true;
+    if (a->to.signature) a->to.signature(a->to.ctx, &p);
 }
 
 /* Tool events count as something sent, which the assembler does not know. */

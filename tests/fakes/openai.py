@@ -8,20 +8,12 @@ Any other model echoes the newest user message.  A request that breaks a rule of
 error.  --official knows which fields OpenAI's model families refuse; without it the rules are those of a compatible
 server.  The first line on standard output is "listening on 127.0.0.1:PORT"; each request is one JSON line of the log.
 GET /fake/calls?model=M tells how often M was asked, GET /fake/gone how many clients left early."""
-import argparse
 import json
-import os
 import re
-import socket
-import struct
-import sys
-import threading
-import time
 
-ARGS = None
-LOCK = threading.Lock()
-CALLS = {}
-GONE = [0]
+import fake
+from fake import ARGS
+
 SHARED_FIELDS = {"model", "messages", "max_tokens", "temperature", "top_p", "stop", "seed", "stream", "stream_options",
                  "tools", "tool_choice", "parallel_tool_calls", "response_format", "presence_penalty",
                  "frequency_penalty", "logit_bias", "user", "reasoning_effort"}
@@ -29,98 +21,16 @@ OFFICIAL_FIELDS = SHARED_FIELDS | {"max_completion_tokens"}
 COMPATIBLE_FIELDS = SHARED_FIELDS | {"top_k", "min_p", "repetition_penalty", "max_completion_tokens"}
 
 
-class Gone(Exception):
-    """The client left."""
-
-
-class Refusal(Exception):
+class Refusal(fake.Refusal):
     def __init__(self, status, message, code=None, param=None, kind="invalid_request_error"):
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        super().__init__(status, message, {"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
-# ---- one connection: everything is written by hand, so that everything can be written wrongly --------------------
+# ---- the pieces of a stream ----------------------------------------------------------------------------------------
 
-class Peer:
-    def __init__(self, sock):
-        self.sock = sock
-        self.data = b""
-        self.method = self.path = ""
-        self.headers = {}
-        self.body = b""
-        self.json = {}
-        self.close = False
-        self.nth = 0  # which request for this model, from 1
-
-    def read(self):
-        while b"\r\n\r\n" not in self.data:
-            piece = self.sock.recv(65536)
-            if not piece:
-                return False
-            self.data += piece
-        head, self.data = self.data.split(b"\r\n\r\n", 1)
-        lines = head.decode("latin-1").split("\r\n")
-        self.method, self.path, _ = lines[0].split(" ", 2)
-        self.headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines[1:])}
-        length = int(self.headers.get("content-length", "0"))
-        while len(self.data) < length:
-            piece = self.sock.recv(65536)
-            if not piece:
-                return False
-            self.data += piece
-        self.body, self.data = self.data[:length], self.data[length:]
-        return True
-
-    def raw(self, data):
-        try:
-            self.sock.sendall(data if isinstance(data, bytes) else data.encode())
-        except OSError as e:
-            raise Gone() from e
-
-    def pause(self, seconds):
-        """Sleeps; notices a client that leaves meanwhile."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.sock.settimeout(min(left, 0.02))
-            try:
-                if not self.sock.recv(1, socket.MSG_PEEK):
-                    raise Gone()
-                time.sleep(min(left, 0.02))
-            except socket.timeout:
-                pass
-            except OSError as e:
-                raise Gone() from e
-            finally:
-                self.sock.settimeout(None)
-
-    def reset(self):
-        self.pause(0.03)  # what was written is on its way before the reset overtakes it
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close = True
-
-    def answer(self, status, body, kind="application/json", headers=""):
-        if not isinstance(body, (bytes, str)):
-            body = json.dumps(body)
-        if isinstance(body, str):
-            body = body.encode("utf-8", "surrogatepass")
-        self.raw(f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nx-request-id: req_fake\r\n{headers}"
-                 f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-
-    def begin(self, kind="text/event-stream"):
-        self.raw(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n")
-
-    def chunk(self, data):
-        data = data if isinstance(data, bytes) else data.encode()
-        self.raw(b"%x\r\n%s\r\n" % (len(data), data))
-
+class Peer(fake.Peer):
     def event(self, value):
         self.chunk("data: " + (value if isinstance(value, str) else json.dumps(value)) + "\n\n")
-
-    def end(self):
-        self.raw("0\r\n\r\n")
-
-    # pieces of a stream
 
     def frame(self, delta=None, finish=None, usage=None, **more):
         f = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": self.json.get("model"),
@@ -894,15 +804,14 @@ def case_no_system(p):
     p.say(json.dumps([[m["role"], m["content"]] for m in p.json["messages"]]))
 
 
-CASES = {name[5:].replace("_", "-"): f for name, f in list(globals().items()) if name.startswith("case_")}
+CASES = fake.cases(globals())
 
 
 # ---- the server ----------------------------------------------------------------------------------------------------
 
 def chat(p):
     model = p.json.get("model", "")
-    with LOCK:
-        p.nth = CALLS[model] = CALLS.get(model, 0) + 1
+    fake.count(p, model)
     try:
         check(p)
     except Refusal as r:
@@ -931,65 +840,13 @@ def route(p):
         return chat(p)
     if p.method == "GET" and path.endswith("/models"):
         return models(p)
-    if path == "/fake/calls":
-        model = p.path.partition("model=")[2]
-        return p.answer(200, {"calls": CALLS.get(model, 0)})
-    if path == "/fake/gone":
-        return p.answer(200, {"gone": GONE[0]})
     p.answer(404, {"error": {"message": f"Invalid URL ({p.method} {p.path})", "type": "invalid_request_error",
                              "param": None, "code": None}})
 
 
-def log(p):
-    if not ARGS.log:
-        return
-    line = json.dumps({"method": p.method, "path": p.path, "headers": p.headers, "body": p.json})
-    with LOCK, open(ARGS.log, "a", encoding="utf-8") as f:
-        f.write(line + "\n")
-
-
-def serve(sock):
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    p = Peer(sock)
-    try:
-        while not p.close and p.read():
-            try:
-                p.json = json.loads(p.body) if p.body else {}
-            except ValueError:
-                p.answer(400, {"error": {"message": "We could not parse the JSON body of your request."}})
-                continue
-            log(p)
-            route(p)
-    except Gone:
-        with LOCK:
-            GONE[0] += 1
-    except OSError:
-        pass
-    finally:
-        sock.close()
-
-
-def main():
-    global ARGS
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--log", help="a JSON line for each request")
-    parser.add_argument("--key", help="refuse any other")
+def options(parser):
     parser.add_argument("--official", action="store_true", help="OpenAI's own rules")
-    parser.add_argument("--models-status", type=int, default=200, help="of GET /models")
-    parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
-    ARGS = parser.parse_args()
-    listener = socket.create_server(("127.0.0.1", ARGS.port), backlog=256)
-    print(f"listening on 127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    if ARGS.with_parent:
-        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    while True:
-        sock, _ = listener.accept()
-        threading.Thread(target=serve, args=(sock,), daemon=True).start()
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(0)
+    fake.run(__doc__, Peer, route, options)

@@ -1,0 +1,54 @@
+/* What the files of the anthropic backend share. */
+#ifndef SEMA_BACKEND_ANTHROPIC_IN_H
+#define SEMA_BACKEND_ANTHROPIC_IN_H
+
+#include "backend/dialect.h"
+
+/* What a model, or a server, was found to refuse, remembered for each model; the last is a matter of
+ * one conversation and is kept with its answer.  Above these bits stands the model's limit of output
+ * tokens, in units of 1024 (ANTHROPIC_LIMIT_SHIFT). */
+enum anthropic_refusal {
+    NOT_TEMPERATURE = 1 << 0,
+    NOT_TOP_P = 1 << 1,
+    NOT_TOP_K = 1 << 2,
+    NOT_STOP = 1 << 3,
+    NOT_ADAPTIVE = 1 << 4, /* thinking of that type */
+    NOT_BUDGET = 1 << 5,   /* likewise */
+    NOT_DISABLED = 1 << 6, /* likewise */
+    NOT_DISPLAY = 1 << 7,
+    NOT_EFFORT = 1 << 8,
+    NOT_FORMAT = 1 << 9, /* output_config.format: the forced tool serves */
+    NOT_FORCED = 1 << 10,
+    NOT_PARALLEL = 1 << 11,
+    NOT_USER = 1 << 12,
+    NOT_PREFILL = 1 << 13,
+
+    NOT_THOUGHTS = 1 << 14, /* thinking blocks of this conversation */
+};
+enum { ANTHROPIC_LIMIT_SHIFT = 32, ANTHROPIC_LIMIT_UNIT = 1024 };
+
+/* What a model takes (providers.md 5.2). */
+struct anthropic_family {
+    const char *part; /* of the id */
+    int out_tokens;
+    enum { SAMPLING_NONE, SAMPLING_ANY } sampling;
+    enum { THINKS_NOT, THINKS_BUDGET, THINKS_ADAPTIVE, THINKS_EITHER } thinks;
+    enum { OFF_OMITTED, OFF_DISABLED, OFF_NEVER } off;
+    unsigned efforts; /* bits 1 << enum effort */
+    bool no_forced_tool, prefill, schema;
+};
+const struct anthropic_family *anthropic_family_of(str model, bool official); /* never NULL */
+
+/* A schema that the model cannot be given is the input of a forced tool with this name; what the
+ * model says to it is the answer's text. */
+extern const char anthropic_json_tool[];
+bool anthropic_uses_json_tool(const struct answer *a);
+/* What was refused so far: of this model, and in this answer. */
+uint64_t anthropic_refused(const struct answer *a);
+
+enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why);
+void anthropic_read_event(struct answer *a, str type, yyjson_val *root);
+void anthropic_read_whole(struct answer *a, yyjson_val *root);
+bool anthropic_mend(struct answer *a, const struct fault *f);
+
+#endif

@@ -1,0 +1,575 @@
+/* The body of POST /v1/messages (providers.md 5.1, 5.2). */
+#include "backend/anthropic_in.h"
+#include "backend/issuers.h"
+#include "backend/shape.h"
+#include "base/log.h"
+
+enum {
+    BUDGET_TOKENS_MIN = 1024,
+    BUDGET_LOW = 2048,
+    BUDGET_MEDIUM = 8192,
+    BUDGET_HIGH = 16384,
+    THINKING_ROOM_TOKENS = 4096, /* providers.md 3.1: where no effort says more */
+    DEPTH = 512,
+};
+
+const char anthropic_json_tool[] = "json";
+
+/* What one request needs to know again and again. */
+struct writer {
+    struct json_out o;
+    const struct answer *a;
+    const struct ask *q;
+    const struct anthropic_family *family;
+    uint64_t refused;
+    struct arena *arena;
+    struct shape shape;
+    size_t loop_from; /* the first message of the tool loop that is open; shape.count: none is */
+    uint64_t issuer;
+    uint64_t now_ms;
+
+    enum { THINKING_UNSAID, THINKING_OFF, THINKING_ADAPTIVE, THINKING_BUDGET } thinking;
+    enum effort effort; /* EFFORT_UNSET: not sent */
+    int64_t budget, max_tokens;
+    bool prefill; /* the last message is the beginning of the answer */
+};
+
+static bool takes(const struct writer *w, uint64_t what)
+{
+    return !(w->refused & what);
+}
+
+uint64_t anthropic_refused(const struct answer *a)
+{
+    return learned_get(a->backend->learned, a->q->model) | a->mended;
+}
+
+static const struct anthropic_family *family_of(const struct answer *a)
+{
+    return anthropic_family_of(a->q->model, a->backend->official);
+}
+
+bool anthropic_uses_json_tool(const struct answer *a)
+{
+    return a->q->format == FORMAT_JSON_SCHEMA &&
+           (!family_of(a)->schema || (anthropic_refused(a) & NOT_FORMAT));
+}
+
+/* ---- messages, before they are written ---- */
+
+static bool is_blank(str text)
+{
+    return str_trim(text).len == 0;
+}
+
+/* The ask without blank texts, which are refused, and with the beginning of the answer as its last
+ * message. */
+static enum err prepared(struct writer *w, struct ask *out)
+{
+    const struct ask *q = w->q;
+    struct message *to = arena_array(w->arena, struct message, q->messages_count + 1);
+    size_t n = 0;
+
+    *out = *q;
+    if (to == NULL) return ERR_MEMORY;
+    for (size_t i = 0; i < q->messages_count; i++) {
+        const struct message *m = &q->messages[i];
+        struct part *parts = arena_array(w->arena, struct part, m->count + 1);
+        if (parts == NULL) return ERR_MEMORY;
+        to[n] = *m;
+        to[n].parts = parts;
+        to[n].count = 0;
+        for (size_t k = 0; k < m->count; k++)
+            if (m->parts[k].kind != PART_TEXT || !is_blank(m->parts[k].text))
+                parts[to[n].count++] = m->parts[k];
+        n++;
+    }
+    if (q->prefill.len && !is_blank(q->prefill)) {
+        struct part *p = arena_new(w->arena, struct part);
+        if (p == NULL) return ERR_MEMORY;
+        *p = (struct part){.kind = PART_TEXT, .text = q->prefill};
+        to[n++] = (struct message){.role = ROLE_ASSISTANT, .parts = p, .count = 1};
+    }
+    out->messages = to;
+    out->messages_count = n;
+    return ERR_NONE;
+}
+
+/* The loop begins behind the newest message of the user that answers no call. */
+static size_t open_loop_from(const struct shape *s)
+{
+    for (size_t i = s->count; i-- > 0;)
+        if (s->messages[i].role == ROLE_USER && (i == 0 || s->messages[i - 1].role != ROLE_TOOL))
+            return i + 1;
+    return 0;
+}
+
+static enum err shape(struct writer *w, struct err_note *why)
+{
+    bool prefill = w->family->prefill && takes(w, NOT_PREFILL);
+    unsigned flags = SHAPE_MERGE | SHAPE_FIRST_USER | SHAPE_LIFT_SYSTEM;
+    struct ask q;
+
+    if (w->q->prefill.len && !prefill)
+        return err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
+                       STR_ARG(str_head(w->q->model, 100)));
+    if (!prefill) flags |= SHAPE_LAST_USER;
+    enum err e = prepared(w, &q);
+    if (!e) e = shape_messages(&w->shape, &q, flags, w->arena);
+    if (e) return err_set(why, e, "out of memory for a request");
+
+    const struct shape *s = &w->shape;
+    if (s->dropped_results)
+        log_event(LEVEL_WARNING, "backend", "tool_results_dropped",
+                  LOG_INT("count", s->dropped_results));
+    w->prefill = s->count && s->messages[s->count - 1].role == ROLE_ASSISTANT;
+    w->loop_from = open_loop_from(s);
+    return ERR_NONE;
+}
+
+/* Thinking goes back while its tool loop is open, to whom it came from. */
+static bool goes_back(const struct writer *w, size_t at, const struct part *p)
+{
+    if (p->kind != PART_REASONING || at < w->loop_from || !takes(w, NOT_THOUGHTS)) return false;
+    str token = p->redacted.len ? p->redacted : p->signature;
+    return token.len && !issuers_is_foreign(token, w->issuer, w->now_ms);
+}
+
+/* A model that thinks to a budget wants the round that goes on to begin with its thinking. */
+static bool loop_lacks_thinking(const struct writer *w)
+{
+    const struct shape *s = &w->shape;
+
+    for (size_t i = s->count; i-- > w->loop_from;) {
+        if (s->messages[i].role != ROLE_ASSISTANT) continue;
+        return s->messages[i].count == 0 || !goes_back(w, i, &s->messages[i].parts[0]);
+    }
+    return false;
+}
+
+/* ---- numbers ---- */
+
+static int64_t budget_of(enum effort e)
+{
+    return e <= EFFORT_LOW ? BUDGET_LOW : e == EFFORT_MEDIUM ? BUDGET_MEDIUM : BUDGET_HIGH;
+}
+
+/* The effort that was asked for, or that a budget stands for. */
+static enum effort wanted_effort(const struct ask *q)
+{
+    if (q->effort != EFFORT_UNSET || q->thinking_budget < 0) return q->effort;
+    return q->thinking_budget <= BUDGET_LOW      ? EFFORT_LOW
+           : q->thinking_budget <= BUDGET_MEDIUM ? EFFORT_MEDIUM
+                                                 : EFFORT_HIGH;
+}
+
+/* The nearest lower effort that the family knows; else its lowest. */
+static enum effort fit_effort(unsigned efforts, enum effort wanted)
+{
+    for (int e = wanted; e > EFFORT_NONE; e--)
+        if (efforts & 1u << e) return (enum effort)e;
+    for (int e = wanted; e <= EFFORT_MAX; e++)
+        if (efforts & 1u << e) return (enum effort)e;
+    return EFFORT_UNSET;
+}
+
+static void plan_thinking(struct writer *w, enum effort wanted)
+{
+    const struct anthropic_family *f = w->family;
+    bool adaptive = f->thinks == THINKS_ADAPTIVE ||
+                    (f->thinks == THINKS_EITHER && w->q->thinking_budget < 0);
+
+    if (wanted == EFFORT_NONE && f->off == OFF_DISABLED && takes(w, NOT_DISABLED))
+        w->thinking = THINKING_OFF;
+    if (wanted <= EFFORT_NONE || f->thinks == THINKS_NOT) return;
+    if (takes(w, NOT_EFFORT)) w->effort = fit_effort(f->efforts, wanted);
+    if (!takes(w, NOT_ADAPTIVE)) adaptive = false;
+    if (!takes(w, NOT_BUDGET)) adaptive = true;
+    if (adaptive && takes(w, NOT_ADAPTIVE)) w->thinking = THINKING_ADAPTIVE;
+    /* Its own schema tool, and a beginning of the answer, are worth more than the thinking that
+     * they exclude. */
+    if (!adaptive && !w->prefill && !anthropic_uses_json_tool(w->a) && !loop_lacks_thinking(w))
+        w->thinking = THINKING_BUDGET;
+}
+
+static int64_t limit_of(const struct writer *w)
+{
+    int64_t told = (int64_t)(w->refused >> ANTHROPIC_LIMIT_SHIFT) * ANTHROPIC_LIMIT_UNIT;
+    return told && told < w->family->out_tokens ? told : w->family->out_tokens;
+}
+
+/* On /api/v1 the limit is meant for the text alone: what a model thinks comes on top. */
+static int64_t thinking_room(const struct writer *w, enum effort wanted)
+{
+    const struct anthropic_family *f = w->family;
+    bool by_itself = f->off == OFF_NEVER || (f->off == OFF_OMITTED && wanted == EFFORT_UNSET);
+
+    if (!w->q->room_to_think) return 0;
+    if (w->thinking == THINKING_ADAPTIVE) return budget_of(wanted);
+    return f->thinks == THINKS_ADAPTIVE && by_itself ? THINKING_ROOM_TOKENS : 0;
+}
+
+static void plan_numbers(struct writer *w)
+{
+    const struct ask *q = w->q;
+    enum effort wanted = wanted_effort(q);
+    int64_t limit = limit_of(w);
+
+    plan_thinking(w, wanted);
+    w->max_tokens = q->max_tokens < 0 ? limit : q->max_tokens + thinking_room(w, wanted);
+    if (w->thinking == THINKING_BUDGET) {
+        bool own = q->thinking_budget >= 0;
+        w->budget = own ? q->thinking_budget : budget_of(wanted);
+        if (w->budget < BUDGET_TOKENS_MIN) w->budget = BUDGET_TOKENS_MIN;
+        /* Who names a budget within the limit means both as they are. */
+        if (!own || q->room_to_think || w->max_tokens <= w->budget) w->max_tokens += w->budget;
+    }
+    if (w->max_tokens > limit) w->max_tokens = limit;
+    if (w->max_tokens < 1) w->max_tokens = 1;
+    if (w->budget >= w->max_tokens) w->budget = w->max_tokens - 1;
+    if (w->thinking == THINKING_BUDGET && w->budget < BUDGET_TOKENS_MIN)
+        w->thinking = THINKING_UNSAID;
+}
+
+/* ---- blocks ---- */
+
+static void open_block(struct json_out *o, const char *type)
+{
+    json_object(o);
+    json_key(o, "type"), json_text(o, str_of(type));
+}
+
+static void put_text(struct json_out *o, str text)
+{
+    open_block(o, "text");
+    json_key(o, "text"), json_text(o, text);
+    json_end_object(o);
+}
+
+/* "data:image/png;base64,AAAA" taken apart; what is no data URI is an address. */
+static void put_image(struct json_out *o, str from)
+{
+    static const char base64[] = ";base64,";
+    size_t mark = str_find(from, STR(";base64,"));
+
+    open_block(o, "image");
+    json_key(o, "source");
+    if (str_starts_nocase(from, STR("data:")) && mark != STR_NPOS) {
+        str type = str_tail(str_head(from, mark), 5);
+        size_t parameter = str_find_char(type, ';');
+        if (parameter != STR_NPOS) type = str_head(type, parameter);
+        if (str_eq_nocase(type, STR("image/jpg"))) type = STR("image/jpeg");
+        open_block(o, "base64");
+        json_key(o, "media_type"), json_text(o, type);
+        json_key(o, "data"), json_text(o, str_tail(from, mark + sizeof base64 - 1));
+    } else {
+        open_block(o, "url");
+        json_key(o, "url"), json_text(o, from);
+    }
+    json_end_object(o);
+    json_end_object(o);
+}
+
+/* Arguments are an object here; the text of one goes out as it is. */
+static void put_input(struct json_out *o, str args)
+{
+    yyjson_doc *doc = NULL;
+
+    args = str_trim(args);
+    if (args.len && json_read(&doc, args, DEPTH, JSON_RAW_NUMBERS, NULL)) doc = NULL;
+    json_key(o, "input");
+    if (yyjson_is_obj(yyjson_doc_get_root(doc))) {
+        json_raw(o, args);
+    } else {
+        json_object(o);
+        if (args.len) json_key(o, "_raw"), json_text(o, args);
+        json_end_object(o);
+    }
+    yyjson_doc_free(doc);
+}
+
+static void put_thinking(struct json_out *o, const struct part *p)
+{
+    open_block(o, p->redacted.len ? "redacted_thinking" : "thinking");
+    if (p->redacted.len) {
+        json_key(o, "data"), json_text(o, p->redacted);
+    } else {
+        json_key(o, "thinking"), json_text(o, p->text);
+        json_key(o, "signature"), json_text(o, p->signature);
+    }
+    json_end_object(o);
+}
+
+static void put_part(struct writer *w, size_t at, const struct part *p)
+{
+    struct json_out *o = &w->o;
+
+    switch (p->kind) {
+    case PART_TEXT: put_text(o, p->text); break;
+    case PART_IMAGE: put_image(o, p->text); break;
+    case PART_REASONING:
+        if (goes_back(w, at, p)) put_thinking(o, p);
+        break;
+    case PART_TOOL_CALL:
+        open_block(o, "tool_use");
+        json_key(o, "id"), json_text(o, p->id);
+        json_key(o, "name"), json_text(o, p->name);
+        put_input(o, p->args_json);
+        json_end_object(o);
+        break;
+    }
+}
+
+static void put_result(struct json_out *o, const struct message *m)
+{
+    open_block(o, "tool_result");
+    json_key(o, "tool_use_id"), json_text(o, m->tool_call_id);
+    if (m->count == 1 && m->parts[0].kind == PART_TEXT) {
+        json_key(o, "content"), json_text(o, m->parts[0].text);
+    } else if (m->count) {
+        json_key(o, "content"), json_array(o);
+        for (size_t i = 0; i < m->count; i++)
+            if (m->parts[i].kind == PART_IMAGE)
+                put_image(o, m->parts[i].text);
+            else if (m->parts[i].kind == PART_TEXT)
+                put_text(o, m->parts[i].text);
+        json_end_array(o);
+    }
+    if (m->is_error) json_key(o, "is_error"), json_bool(o, true);
+    json_end_object(o);
+}
+
+/* ---- messages ---- */
+
+/* Results, and what the user says beside them, are one message, results first.  Gives the index
+ * behind it. */
+static size_t put_message(struct writer *w, size_t at)
+{
+    struct json_out *o = &w->o;
+    const struct shape *s = &w->shape;
+    const struct message *m = &s->messages[at];
+    bool last = at + 1 == s->count;
+
+    json_object(o);
+    json_key(o, "role");
+    json_text(o, m->role == ROLE_ASSISTANT ? STR("assistant") : STR("user"));
+    json_key(o, "content");
+    if (m->role != ROLE_TOOL && m->count == 1 && m->parts[0].kind == PART_TEXT) {
+        str text = m->parts[0].text;
+        /* A beginning that ends in white space is refused. */
+        if (last && m->role == ROLE_ASSISTANT)
+            text.len = (size_t)(str_trim(text).at - text.at) + str_trim(text).len;
+        json_text(o, text);
+        json_end_object(o);
+        return at + 1;
+    }
+    json_array(o);
+    for (; at < s->count && s->messages[at].role == ROLE_TOOL; at++)
+        put_result(o, &s->messages[at]);
+    if (at < s->count && (m->role != ROLE_TOOL || s->messages[at].role == ROLE_USER)) {
+        m = &s->messages[at];
+        for (size_t i = 0; i < m->count; i++) {
+            struct part p = m->parts[i];
+            bool ends = at + 1 == s->count && m->role == ROLE_ASSISTANT && i + 1 == m->count;
+            if (ends && p.kind == PART_TEXT)
+                p.text.len = (size_t)(str_trim(p.text).at - p.text.at) + str_trim(p.text).len;
+            put_part(w, at, &p);
+        }
+        at++;
+    }
+    json_end_array(o);
+    json_end_object(o);
+    return at;
+}
+
+static void put_messages(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    str system = w->shape.system, json = STR("Answer with a JSON object.");
+
+    if (w->q->format == FORMAT_JSON_OBJECT)
+        system = system.len ? arena_strf(w->arena, "%.*s\n\n%.*s", STR_ARG(system), STR_ARG(json))
+                            : json;
+    if (system.at == NULL) o->to->bad = true;
+    if (system.len) json_key(o, "system"), json_text(o, system);
+    json_key(o, "messages"), json_array(o);
+    for (size_t i = 0; i < w->shape.count;) i = put_message(w, i);
+    json_end_array(o);
+}
+
+/* ---- tools ---- */
+
+/* A schema whose type is not "object" is refused. */
+static void put_schema(struct json_out *o, str schema)
+{
+    yyjson_doc *doc = NULL;
+    yyjson_obj_iter it;
+    yyjson_val *key;
+
+    if (schema.len && json_read(&doc, schema, DEPTH, JSON_RAW_NUMBERS, NULL)) doc = NULL;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    json_key(o, "input_schema");
+    if (str_eq(json_get_str(root, "type"), STR("object"))) {
+        json_raw(o, schema);
+    } else {
+        json_object(o);
+        json_key(o, "type"), json_text(o, STR("object"));
+        if (json_get(root, "properties") == NULL)
+            json_key(o, "properties"), json_object(o), json_end_object(o);
+        if (yyjson_is_obj(root)) {
+            yyjson_obj_iter_init(root, &it);
+            while ((key = yyjson_obj_iter_next(&it))) {
+                if (str_eq(json_str(key), STR("type"))) continue;
+                json_key(o, yyjson_get_str(key)), json_val(o, yyjson_obj_iter_get_val(key));
+            }
+        }
+        json_end_object(o);
+    }
+    yyjson_doc_free(doc);
+}
+
+static void put_tool(struct json_out *o, str name, str description, str schema)
+{
+    json_object(o);
+    json_key(o, "name"), json_text(o, name);
+    if (description.len) json_key(o, "description"), json_text(o, description);
+    put_schema(o, schema);
+    json_end_object(o);
+}
+
+static void put_choice(struct writer *w, bool json_tool)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    str choice = q->tool_choice, type = STR("tool");
+    bool no_parallel = q->parallel_tool_calls == 0 && takes(w, NOT_PARALLEL);
+
+    if (json_tool) choice = q->tools_count ? STR("required") : str_of(anthropic_json_tool);
+    if (str_eq(choice, STR("auto")) || str_eq(choice, STR("none"))) type = choice;
+    if (str_eq(choice, STR("required"))) type = STR("any");
+    if (choice.len == 0) {
+        if (!no_parallel) return;
+        type = STR("auto");
+    }
+    bool forced = str_eq(type, STR("tool")) || str_eq(type, STR("any"));
+    if (forced && (w->family->no_forced_tool || w->thinking == THINKING_BUDGET ||
+                   !takes(w, NOT_FORCED)))
+        type = STR("auto");
+    json_key(o, "tool_choice"), json_object(o);
+    json_key(o, "type"), json_text(o, type);
+    if (str_eq(type, STR("tool"))) json_key(o, "name"), json_text(o, choice);
+    if (no_parallel && !str_eq(type, STR("none")))
+        json_key(o, "disable_parallel_tool_use"), json_bool(o, true);
+    json_end_object(o);
+}
+
+static void put_tools(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    bool json_tool = anthropic_uses_json_tool(w->a);
+
+    if (q->tools_count == 0 && !json_tool) return;
+    json_key(o, "tools"), json_array(o);
+    for (size_t i = 0; i < q->tools_count; i++)
+        put_tool(o, q->tools[i].name, q->tools[i].description, q->tools[i].parameters_json);
+    if (json_tool)
+        put_tool(o, str_of(anthropic_json_tool), STR("Takes the answer."), q->schema_json);
+    json_end_array(o);
+    put_choice(w, json_tool);
+}
+
+/* ---- the rest ---- */
+
+static void put_thinking_fields(struct writer *w)
+{
+    static const char *const types[] = {"", "disabled", "adaptive", "enabled"};
+    static const char *const efforts[] = {"", "", "", "low", "medium", "high", "xhigh", "max"};
+    struct json_out *o = &w->o;
+    bool schema = w->q->format == FORMAT_JSON_SCHEMA && !anthropic_uses_json_tool(w->a);
+
+    if (w->thinking != THINKING_UNSAID) {
+        json_key(o, "thinking"), open_block(o, types[w->thinking]);
+        if (w->thinking == THINKING_BUDGET)
+            json_key(o, "budget_tokens"), json_int(o, w->budget);
+        if (w->thinking == THINKING_ADAPTIVE && takes(w, NOT_DISPLAY))
+            json_key(o, "display"), json_text(o, STR("summarized"));
+        json_end_object(o);
+    }
+    if (!schema && !w->effort) return;
+    json_key(o, "output_config"), json_object(o);
+    if (w->effort) json_key(o, "effort"), json_text(o, str_of(efforts[w->effort]));
+    if (schema) {
+        json_key(o, "format"), open_block(o, "json_schema");
+        json_key(o, "schema"), json_raw(o, w->q->schema_json);
+        json_end_object(o);
+    }
+    json_end_object(o);
+}
+
+/* Since 2026-10-21 no model takes any. */
+static bool version_samples(str version)
+{
+    return str_cmp(version, STR("2026-10-21")) < 0;
+}
+
+static void put_sampling(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    bool thinks = w->thinking == THINKING_BUDGET || w->thinking == THINKING_ADAPTIVE;
+    size_t stops = 0;
+
+    if (w->family->sampling == SAMPLING_ANY && !thinks &&
+        version_samples(w->a->backend->conf.version)) {
+        /* 4.1 to 4.6 refuse both together. */
+        if (!isnan(q->temperature) && takes(w, NOT_TEMPERATURE))
+            json_key(o, "temperature"), json_num(o, q->temperature > 1 ? 1 : q->temperature);
+        else if (!isnan(q->top_p) && takes(w, NOT_TOP_P))
+            json_key(o, "top_p"), json_num(o, q->top_p);
+        /* TOP_K is no setting of this backend: only a client's own is passed on. */
+        if (q->top_k > 0 && !q->sampling_is_default && !q->room_to_think && takes(w, NOT_TOP_K))
+            json_key(o, "top_k"), json_int(o, q->top_k);
+    }
+    for (size_t i = 0; takes(w, NOT_STOP) && i < q->stops_count; i++) {
+        if (is_blank(q->stops[i])) continue;
+        if (stops++ == 0) json_key(o, "stop_sequences"), json_array(o);
+        json_text(o, q->stops[i]);
+    }
+    if (stops) json_end_array(o);
+}
+
+enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why)
+{
+    struct writer w = {
+        .o = json_begin(&c->body),
+        .a = a,
+        .q = a->q,
+        .family = family_of(a),
+        .refused = anthropic_refused(a),
+        .arena = &c->arena,
+        .issuer = answer_issuer(a),
+        .now_ms = loop_now_ms(a->loop),
+    };
+    struct json_out *o = &w.o;
+    enum err e = shape(&w, why);
+
+    if (e) return e;
+    plan_numbers(&w);
+    json_object(o);
+    json_key(o, "model"), json_text(o, a->q->model);
+    json_key(o, "max_tokens"), json_int(o, w.max_tokens);
+    json_key(o, "stream"), json_bool(o, true);
+    put_thinking_fields(&w);
+    put_sampling(&w);
+    if (a->q->user.len && takes(&w, NOT_USER)) {
+        json_key(o, "metadata"), json_object(o);
+        json_key(o, "user_id"), json_text(o, a->q->user);
+        json_end_object(o);
+    }
+    put_tools(&w);
+    put_messages(&w);
+    json_end_object(o);
+    c->stream = true;
+    return buf_err(&c->body);
+}
