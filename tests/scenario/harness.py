@@ -35,7 +35,7 @@ import traceback
 import urllib.parse
 
 __all__ = [
-    "Server", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
+    "Server", "Upstream", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
     "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
     "BINARY", "run_sema",
 ]
@@ -269,6 +269,75 @@ class Server:
                 name, _, value = line.rpartition(" ")
                 out[name] = float(value)
         return out
+
+
+# ---- a provider ----
+
+class Upstream:
+    """A provider on a port of its own.  `answer(request)` gives what is sent back, in pieces: bytes, or seconds to wait;
+    request has method, path, headers (lower case) and body.  Connections are for one request each."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.requests = []
+        self.left = 0  # connections that the other side ended while an answer was being given
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def accept(self):
+        while True:
+            try:
+                c, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        with c, c.makefile("rb") as f:
+            line = f.readline().decode().split()
+            if not line:
+                return
+            request = {"method": line[0], "path": line[1], "headers": {}}
+            while (field := f.readline().decode().rstrip("\r\n")):
+                name, _, value = field.partition(":")
+                request["headers"][name.lower()] = value.strip()
+            body = f.read(int(request["headers"].get("content-length", 0)))
+            request["body"] = json.loads(body) if body else None
+            self.requests.append(request)
+            try:
+                for piece in self.answer(request):
+                    if isinstance(piece, bytes):
+                        c.sendall(piece)
+                    elif select.select([c], [], [], piece)[0] and not c.recv(1):
+                        self.left += 1
+                        return
+            except OSError:
+                self.left += 1
+
+    @staticmethod
+    def json(status, value, *headers):
+        body = json.dumps(value).encode()
+        head = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close", *headers]
+        return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+    STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
+    @staticmethod
+    def event(text):
+        """An event of a stream: `text` is JSON as it stands."""
+        return b"data: " + text.encode() + b"\n\n"
+
+    def env(self, **more):
+        """Settings that make it the model."""
+        return {"MODEL_TYPE": "openai", "MODEL_NAME": "test-model", "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-of-the-server",
+                "PROVIDER_RETRIES": "0", "PROVIDER_BREAKER_FAILURES": "0", **more}
 
 
 # ---- HTTP ----

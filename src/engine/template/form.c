@@ -222,7 +222,7 @@ static enum err render(const struct chat_form *c, const struct chat_form_ask *as
     yyjson_doc *context = NULL;
     enum err e = root && messages ? ERR_NONE : ERR_MEMORY;
 
-    if (!e && habits) e = shape_messages(doc, messages, &tools, habits);
+    if (!e && habits) e = chat_form_shape(doc, messages, &tools, habits);
     if (!e && ask->guard && c->vocab) {
         e = shape_guard(doc, messages, c->vocab);
         if (!e) e = shape_guard(doc, tools, c->vocab);

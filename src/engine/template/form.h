@@ -34,8 +34,8 @@ struct form_habits {
  * one
  * - calls, results and tools as plain text when it knows nothing of them; then *tools becomes NULL
  * ERR_MEMORY. */
-enum err shape_messages(yyjson_mut_doc *doc, yyjson_mut_val *messages, yyjson_mut_val **tools,
-                        const struct form_habits *habits);
+enum err chat_form_shape(yyjson_mut_doc *doc, yyjson_mut_val *messages, yyjson_mut_val **tools,
+                         const struct form_habits *habits);
 
 /* Every string and key below `v` through vocab_guard. */
 enum err shape_guard(yyjson_mut_doc *doc, yyjson_mut_val *v, const struct vocab *vocab);
