@@ -142,7 +142,7 @@ static struct session *session_new(const struct store_append *a)
         return NULL;
     }
     x->hash = hash_of(a->key);
-    x->created_us = a->now_us;
+    x->created_us = a->count ? a->messages[0].at_us : a->now_us;
     return x;
 }
 

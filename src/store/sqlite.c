@@ -354,6 +354,7 @@ static enum err make(struct store *s, const struct store_append *a, struct err_n
     bind_u64(q, 3, a->now_us);
     bind_u64(q, 4, a->count);
     bind(q, 5, a->model_name);
+    bind_u64(q, 6, a->count ? a->messages[0].at_us : a->now_us);
     if (sqlite_step_done(q) != SQLITE_OK) return sqlite_err(s, why);
     return add(s, (uint64_t)sqlite3_last_insert_rowid(s->db), a, why);
 }

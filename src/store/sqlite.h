@@ -32,7 +32,7 @@ enum { ROLE_USER = 2, ROLE_ASSISTANT = 3, ROLE_ERASED = 4 };
       " WHERE owner = ?1 AND id = ?2")                                                            \
     X(MAKE,                                                                                       \
       "INSERT INTO session (owner, id, created_us, updated_us, count, model_name)"                \
-      " VALUES (?1, ?2, ?3, ?3, ?4, ?5)")                                                         \
+      " VALUES (?1, ?2, ?6, ?3, ?4, ?5)")                                                         \
     X(TOUCH,                                                                                      \
       "UPDATE session SET updated_us = max(updated_us, ?2), count = count + ?3,"                  \
       " model_name = iif(length(?4), ?4, model_name) WHERE session = ?1")                         \

@@ -32,7 +32,8 @@ struct stored {
 
 struct session_row {
     struct session_key key;
-    uint64_t created_us, updated_us;
+    uint64_t created_us; /* of its first message */
+    uint64_t updated_us;
     uint64_t count; /* messages kept */
     str model_name; /* of the last answer; empty when unknown */
     uint64_t born;  /* differs for each life of the id; 0: there is no such session */

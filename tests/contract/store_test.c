@@ -120,6 +120,12 @@ static enum err turn(struct session_key k, uint64_t born, uint64_t seq, const ch
 static void test_turns(void **state)
 {
     struct session_key k = key("", "s");
+    struct stored m = {STORED_USER, STR("asked"), 60, STR("{}")};
+    struct store_append ap = {
+        .key = key("", "t"), .messages = &m, .count = 1, .now_us = 100};
+    ops->append(store, &ap, 1, soon(), NULL);
+    check_int(look(ap.key, 0, 0, 0).row.created_us, 60); /* when it was asked, not stored */
+    check_int(look(ap.key, 0, 0, 0).row.updated_us, 100);
     check_int(look(k, 0, 0, UINT64_MAX).row.born, 0);
     check_int(turn(k, 0, 0, "q1", "a1", 100), ERR_NONE);
     struct seen s = look(k, 0, 0, UINT64_MAX);
