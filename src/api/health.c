@@ -189,9 +189,7 @@ static void begin(struct call *c)
 {
     struct api *a = c->api;
     struct model_use *use = NULL;
-    enum err e = ERR_NOT_READY;
-
-    for (size_t n = 0; e == ERR_NOT_READY; n++) e = models_use(a->parts.models, false, n, &use);
+    enum err e = models_use(a->parts.models, &use);
     const struct backend_ops *ops = e ? NULL : model_use_ops(use);
     if (ops && str_eq(str_of(ops->type), STR("local"))) {
         model_use_drop(use);

@@ -89,6 +89,7 @@ struct ask {
     uint64_t fair_key;    /* who asks: a hash of the session or client */
     uint64_t deadline_ms; /* on loop_now_ms's clock: the whole request's end; 0: none */
     bool others_ready;    /* another model of the chain could answer: fail early rather than wait */
+    bool once;            /* a single call, never retried: the probe of a half-open breaker */
 };
 extern const struct ask ask_none; /* everything unset */
 
@@ -187,7 +188,9 @@ struct backend_ops {
     /* On ERR_NONE events follow, none before it returned; else no event does. */
     enum err (*ask)(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
                     struct sink to, struct err_note *why);
-    void (*cancel)(struct answer *a);            /* NULL is fine; once it returned no event comes */
+    /* NULL is fine; once it returned no event comes.  May be called from within any event but
+     * `done`. */
+    void (*cancel)(struct answer *a);
     void (*pause)(struct answer *a, bool pause); /* back-pressure: no more text for a while */
     void (*close)(struct backend *b);            /* no answer in flight; NULL is fine */
 

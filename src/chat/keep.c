@@ -51,6 +51,12 @@ static void write_metadata(struct turn *t)
         json_key(&o, "reasoning");
         json_text(&o, r->reasoning);
     }
+    if (t->rescued_by.len) {
+        json_key(&o, "rescued_by");
+        json_text(&o, t->rescued_by);
+        json_key(&o, "rescued_at");
+        json_int(&o, (int64_t)t->rescued_at);
+    }
     json_end_object(&o);
 }
 
@@ -66,6 +72,7 @@ static void fill_result(struct turn *t)
         .token_count = t->usage.estimated ? -1 : t->usage.completion_tokens,
         .at_us = clock_wall_us(),
         .generation_us = now - t->began_us,
+        .rescued_by = t->rescued_by.len ? t->rescued_by.at : NULL,
     };
     if (r->message.at == NULL) r->message = STR("");
     if (reasoning.len) r->reasoning = reasoning;

@@ -1,375 +1,223 @@
-/* The models of the settings and how they get ready.  The list and what is in it is guarded by one
- * lock, held for a few assignments; preparing runs on one loop. */
+/* The models: their life, looking at them, using one.  The lists and what is in them are guarded by
+ * one lock, held for a few assignments. */
 #include "chat/models.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/log.h"
-
-enum {
-    AGAIN_MS_MIN = 500, /* after a failure that may pass; doubled each time */
-    AGAIN_MS_MAX = 15 * 1000,
-    NUMBERS_MAX = 64, /* further models share the last, named "other" */
-};
-
-struct model {
-    struct models *of;
-    enum model_role role;
-    const struct backend_ops *ops;
-    struct backend_conf conf; /* strings in the arena */
-    struct backend *backend;  /* NULL: open refused it */
-    struct model_numbers *numbers;
-    struct arena arena;
-
-    /* Guarded by models.lock. */
-    size_t refs;
-    enum model_state state;
-    enum err last_error;
-    struct err_note why;
-    uint64_t requests, failures;
-    struct model_wait *waiting;
-    bool wanted; /* preparing is asked for */
-
-    /* The preparing loop's. */
-    struct task want;
-    struct timer again;
-    uint64_t again_ms;
-    bool preparing;
-    bool tried; /* one attempt has ended */
-};
-
-struct models {
-    pthread_mutex_t lock;
-    struct loop *loop;
-    struct model **at; /* primary, fallbacks in order, then the others */
-    size_t count, chain;
-    struct model *reasoning; /* or NULL */
-    struct model_numbers *numbers[NUMBERS_MAX];
-    _Atomic size_t numbers_count;
-
-    void (*settled)(void *ctx, enum err e, const struct err_note *why);
-    void *settled_ctx;
-};
+#include "base/clock.h"
+#include "chat/models_inner.h"
 
 struct model_use {
     struct model *model;
+    bool probe;
 };
 
-/* ---- numbers ---- */
-
-static struct model_numbers *numbers_of(struct models *m, const char *backend, str model)
+uint64_t models_now_ms(void)
 {
-    size_t count = atomic_load(&m->numbers_count);
-
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(m->numbers[i]->backend, backend) == 0 && str_eq(m->numbers[i]->model, model))
-            return m->numbers[i];
-    if (count == NUMBERS_MAX) return m->numbers[NUMBERS_MAX - 1];
-
-    bool last = count == NUMBERS_MAX - 1;
-    str name = last ? STR("other") : model;
-    struct model_numbers *n = calloc(1, sizeof *n + name.len);
-    if (n == NULL) return NULL;
-    memcpy((char *)(n + 1), name.at, name.len);
-    n->backend = last ? "other" : backend;
-    n->model = str_span(n + 1, name.len);
-    m->numbers[count] = n;
-    atomic_store(&m->numbers_count, count + 1);
-    return n;
-}
-
-size_t models_numbers_count(const struct models *m)
-{
-    return atomic_load(&m->numbers_count);
-}
-
-struct model_numbers *models_numbers(const struct models *m, size_t i)
-{
-    return m->numbers[i];
+    return clock_mono_us() / 1000;
 }
 
 /* ---- one model ---- */
-
-static str keep(struct model *x, str s, bool *bad)
-{
-    if (s.len == 0) return STR_NONE;
-    str kept = arena_str(&x->arena, s);
-    *bad = *bad || kept.at == NULL;
-    return kept;
-}
 
 static void model_free(struct model *x)
 {
     if (x == NULL) return;
     if (x->backend) x->ops->close(x->backend);
-    arena_fini(&x->arena);
     free(x);
 }
 
-static enum err model_new(struct model **out, struct models *m, const struct model_conf *c,
-                          struct err_note *why)
+/* A backend is closed on the preparing loop: closing may end threads or connections of its own. */
+static void on_bury(struct task *t)
 {
-    struct model *x = calloc(1, sizeof *x);
-    bool bad = x == NULL;
+    struct model *x = container_of(t, struct model, bury);
+    struct models *m = x->of;
 
-    if (x) {
-        x->of = m;
-        x->role = c->role;
-        x->ops = c->ops;
-        x->conf = c->conf;
-        x->refs = 1;
-        x->again_ms = AGAIN_MS_MIN;
-        arena_init(&x->arena, 0);
-        x->conf.model = keep(x, c->conf.model, &bad);
-        x->conf.version = keep(x, c->conf.version, &bad);
-        x->numbers = numbers_of(m, c->ops->type, c->conf.model);
-        bad = bad || x->numbers == NULL;
-    }
-    enum err e = bad ? err_set(why, ERR_MEMORY, "out of memory for a model")
-                     : x->ops->open(&x->backend, &c->conf, why);
+    timer_stop(&x->again);
+    pthread_mutex_lock(&m->lock);
+    struct model **at = &m->buried;
+    while (*at != x) at = &(*at)->next_buried;
+    *at = x->next_buried;
+    pthread_mutex_unlock(&m->lock);
+    model_free(x);
+}
+
+void models_unref_locked(struct model *x)
+{
+    struct models *m = x->of;
+
+    if (--x->refs > 0) return;
+    x->next_buried = m->buried;
+    m->buried = x;
+    x->bury.run = on_bury;
+    loop_post(m->loop, &x->bury);
+}
+
+void models_unref(struct model *x)
+{
+    struct models *m = x->of;
+
+    pthread_mutex_lock(&m->lock);
+    models_unref_locked(x);
+    pthread_mutex_unlock(&m->lock);
+}
+
+bool models_same(const struct model *x, const char *type, str name, str version)
+{
+    return strcmp(x->ops->type, type) == 0 && str_eq(x->name, name) && str_eq(x->version, version);
+}
+
+enum err models_make(struct model **out, struct models *m, const struct model_conf *c,
+                     struct err_note *why)
+{
+    struct backend *backend = NULL;
+    struct model *x = calloc(1, sizeof *x);
+    enum err e = x ? c->ops->open(&backend, &c->conf, why) : ERR_MEMORY;
+
     if (e) {
+        free(x);
+        return e == ERR_MEMORY ? err_set(why, e, "out of memory for a model") : e;
+    }
+    *x = (struct model){.of = m,
+                        .role = c->role,
+                        .ops = c->ops,
+                        .backend = backend,
+                        .refs = 1,
+                        .first_token_ms = -1};
+    pthread_mutex_lock(&m->lock);
+    x->service = models_service_of(m, c->ops->type, c->conf.model);
+    x->name = x->service && str_eq(x->service->numbers.model, c->conf.model)
+                  ? x->service->numbers.model
+                  : arena_str(&m->arena, c->conf.model);
+    x->version = c->conf.version.len ? arena_str(&m->arena, c->conf.version) : STR("");
+    x->type = models_names_type(m, str_of(c->ops->type));
+    pthread_mutex_unlock(&m->lock);
+    if (x->service == NULL || x->name.at == NULL || x->version.at == NULL) {
         model_free(x);
-        return e;
+        return err_set(why, ERR_MEMORY, "out of memory for a model");
     }
     *out = x;
     return ERR_NONE;
 }
 
-static void model_unref(struct model *x)
+/* ---- lines ---- */
+
+/* A model stands in a line once, at its first place. */
+static void line_add(struct model_line *l, struct model *x)
 {
-    pthread_mutex_lock(&x->of->lock);
-    bool last = --x->refs == 0;
-    pthread_mutex_unlock(&x->of->lock);
-    if (last) model_free(x);
+    for (size_t i = 0; i < l->count; i++)
+        if (l->at[i] == x) return;
+    if (l->count == MODEL_LINE_MAX) return;
+    l->at[l->count++] = x;
+    x->refs++;
 }
 
-static bool may_pass(enum err e)
+enum err models_line(struct models *m, bool reasoning, str name, struct model_line *out,
+                     struct err_note *why)
 {
-    return e == ERR_NETWORK || e == ERR_TIMEOUT || e == ERR_OVERLOADED || e == ERR_RATE_LIMIT ||
-           e == ERR_SERVER || e == ERR_QUOTA || e == ERR_NOT_READY || e == ERR_QUEUE_FULL ||
-           e == ERR_MEMORY;
-}
+    struct model_line l = {.of = m};
+    struct model *named = NULL;
+    enum err e = name.len ? models_names_get(m, name, &named, why) : ERR_NONE;
 
-/* ---- preparing: on the loop ---- */
-
-static void prepare_next(struct models *m);
-
-static void on_wait_over(struct task *t)
-{
-    struct model_wait *w = container_of(t, struct model_wait, task);
-
-    w->on_way = false;
-    w->ready(w);
-}
-
-/* Under the lock. */
-static void call_waiting(struct model *x)
-{
-    for (struct model_wait *w = x->waiting, *next; w; w = next) {
-        next = w->next;
-        w->on_way = true;
-        w->task.run = on_wait_over;
-        loop_post(w->loop, &w->task);
-    }
-    x->waiting = NULL;
-}
-
-/* As soon as one of the chain is ready, or when none can become so any more. */
-static void settle(struct models *m)
-{
-    enum err e = ERR_NONE;
-    struct err_note why = {.text = ""};
-    bool ready = false, open = false;
-
+    if (e) return e;
     pthread_mutex_lock(&m->lock);
-    for (size_t i = 0; i < m->chain; i++) {
-        ready = ready || m->at[i]->state == MODEL_READY;
-        open = open || m->at[i]->state != MODEL_FAILED;
-    }
-    if (!ready) {
-        e = m->at[0]->last_error;
-        why = m->at[0]->why;
-    }
+    if (named) line_add(&l, named);
+    if (reasoning && m->reasoning) line_add(&l, m->reasoning);
+    for (size_t i = 0; i < m->chain; i++) line_add(&l, m->at[i]);
+    if (named) models_unref_locked(named); /* the line has its own */
     pthread_mutex_unlock(&m->lock);
-
-    void (*settled)(void *ctx, enum err e, const struct err_note *why) = m->settled;
-    if (settled == NULL || (!ready && open)) return;
-    m->settled = NULL;
-    settled(m->settled_ctx, e, &why);
-}
-
-static void prepare_again(struct timer *t);
-
-static void say(struct model *x, enum err e, const struct err_note *why, enum err before)
-{
-    if (e == ERR_NONE && why && why->text[0])
-        log_event(LEVEL_WARNING, "models", "model_warning", LOG_CSTR("model_type", x->ops->type),
-                  LOG_STR("model_name", x->conf.model), LOG_CSTR("warning", why->text));
-    if (e == ERR_NONE)
-        log_event(LEVEL_INFO, "models", "model_ready", LOG_CSTR("model_type", x->ops->type),
-                  LOG_STR("model_name", x->conf.model));
-    else if (e != before) /* not at every try */
-        log_event(LEVEL_WARNING, "models", "model_not_ready", LOG_CSTR("model_type", x->ops->type),
-                  LOG_STR("model_name", x->conf.model), LOG_CSTR("error", err_text(why, e)));
-}
-
-static void on_prepared(void *ctx, enum err e, const struct err_note *why)
-{
-    struct model *x = ctx;
-    struct models *m = x->of;
-    bool again = e && may_pass(e);
-
-    pthread_mutex_lock(&m->lock);
-    enum err before = x->last_error;
-    x->state = e == ERR_NONE ? MODEL_READY : again ? MODEL_LOADING : MODEL_FAILED;
-    x->last_error = e;
-    x->why = why ? *why : (struct err_note){.text = ""};
-    call_waiting(x);
-    pthread_mutex_unlock(&m->lock);
-
-    say(x, e, why, before);
-    x->preparing = false;
-    if (again) {
-        uint64_t wait_ms =
-            why && why->retry_after_ms > 0 ? (uint64_t)why->retry_after_ms : x->again_ms;
-        timer_set(&x->again, m->loop, wait_ms < AGAIN_MS_MAX ? wait_ms : AGAIN_MS_MAX,
-                  prepare_again);
-        x->again_ms = x->again_ms * 2 < AGAIN_MS_MAX ? x->again_ms * 2 : AGAIN_MS_MAX;
-    }
-    if (!x->tried) {
-        x->tried = true;
-        prepare_next(m);
-    }
-    settle(m);
-}
-
-static void prepare(struct model *x)
-{
-    if (x->preparing) return;
-    x->preparing = true;
-    pthread_mutex_lock(&x->of->lock);
-    x->state = MODEL_LOADING;
-    pthread_mutex_unlock(&x->of->lock);
-    x->ops->prepare(x->backend, x->of->loop, on_prepared, x);
-}
-
-static void prepare_again(struct timer *t)
-{
-    prepare(container_of(t, struct model, again));
-}
-
-/* The chain's, in order: the next when the one before was tried once. */
-static void prepare_next(struct models *m)
-{
-    for (size_t i = 0; i < m->chain; i++) {
-        if (m->at[i]->preparing && !m->at[i]->tried) return;
-        if (m->at[i]->tried) continue;
-        prepare(m->at[i]);
-        return;
-    }
-}
-
-void models_prepare(struct models *m,
-                    void (*settled)(void *ctx, enum err e, const struct err_note *why), void *ctx)
-{
-    m->settled = settled;
-    m->settled_ctx = ctx;
-    prepare_next(m);
-}
-
-static void on_wanted(struct task *t)
-{
-    prepare(container_of(t, struct model, want));
-}
-
-/* ---- use: any thread ---- */
-
-/* The n-th to ask, or NULL.  Under the lock. */
-static struct model *nth(const struct models *m, bool reasoning, size_t n)
-{
-    if (reasoning && m->reasoning) {
-        if (n == 0) return m->reasoning;
-        n--;
-    }
-    return n < m->chain ? m->at[n] : NULL;
-}
-
-enum err models_use(struct models *m, bool reasoning, size_t n, struct model_use **out)
-{
-    struct model_use *u = malloc(sizeof *u);
-    enum err e = u ? ERR_NONE : ERR_MEMORY;
-
-    pthread_mutex_lock(&m->lock);
-    struct model *x = nth(m, reasoning, n);
-    if (x == NULL)
-        e = ERR_NOT_FOUND;
-    else if (!e && x->state != MODEL_READY)
-        e = ERR_NOT_READY;
-    else if (!e) {
-        x->refs++;
-        x->requests++;
-        u->model = x;
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (e) {
-        free(u);
-        return e;
-    }
-    *out = u;
+    *out = l;
     return ERR_NONE;
 }
 
-bool models_ready_after(const struct models *m, bool reasoning, size_t n)
+void model_line_end(struct model_line *l)
 {
-    struct models *mine = (struct models *)(uintptr_t)m;
+    if (l->count == 0) return;
+    pthread_mutex_lock(&l->of->lock);
+    for (size_t i = 0; i < l->count; i++) models_unref_locked(l->at[i]);
+    pthread_mutex_unlock(&l->of->lock);
+    l->count = 0;
+}
+
+enum err model_line_use(const struct model_line *l, size_t n, struct model_use **out,
+                        struct err_note *why)
+{
+    if (n >= l->count) return ERR_NOT_FOUND;
+    struct model *x = l->at[n];
+    struct model_use *u = malloc(sizeof *u);
+    if (u == NULL) return err_set(why, ERR_MEMORY, "out of memory");
+
+    *u = (struct model_use){.model = x};
+    pthread_mutex_lock(&l->of->lock);
+    enum err e = models_service_may(x, models_now_ms(), &u->probe, why);
+    if (!e) {
+        x->refs++;
+        x->requests++;
+        x->last_used_us = clock_wall_us();
+    }
+    pthread_mutex_unlock(&l->of->lock);
+    if (e)
+        free(u);
+    else
+        *out = u;
+    return e;
+}
+
+bool model_line_ready_after(const struct model_line *l, size_t n)
+{
     bool ready = false;
 
-    pthread_mutex_lock(&mine->lock);
-    for (struct model *x; !ready && (x = nth(m, reasoning, ++n));) ready = x->state == MODEL_READY;
-    pthread_mutex_unlock(&mine->lock);
+    pthread_mutex_lock(&l->of->lock);
+    for (size_t i = n + 1; i < l->count; i++)
+        ready = ready || models_service_up(l->at[i], models_now_ms());
+    pthread_mutex_unlock(&l->of->lock);
     return ready;
 }
 
-enum err models_wait(struct models *m, bool reasoning, size_t n, struct model_wait *w)
+enum err models_use(struct models *m, struct model_use **out)
+{
+    struct model_line l;
+    struct err_note why = {.text = ""};
+
+    enum err e = models_line(m, false, STR_NONE, &l, NULL);
+    if (e) return e;
+    e = ERR_NOT_READY;
+    for (size_t n = 0; n < l.count && e && e != ERR_MEMORY; n++)
+        e = model_line_use(&l, n, out, &why);
+    model_line_end(&l);
+    return e == ERR_NONE || e == ERR_MEMORY ? e : ERR_NOT_READY;
+}
+
+enum err model_line_wait(const struct model_line *l, size_t n, struct model_wait *w)
 {
     enum err e = ERR_NOT_FOUND;
+    struct model *x = l->at[n];
 
-    pthread_mutex_lock(&m->lock);
-    struct model *x = nth(m, reasoning, n);
-    /* One that failed and is tried again is not waited for: others may answer meanwhile. */
-    if (x && x->role == MODEL_REASONING && !x->last_error &&
-        (x->state == MODEL_UNUSED || x->state == MODEL_LOADING)) {
+    pthread_mutex_lock(&l->of->lock);
+    if (models_ready_may_come(x)) {
         e = ERR_NONE;
         w->on_way = false;
         w->next = x->waiting;
         x->waiting = w;
-        if (!x->wanted) {
-            x->wanted = true;
-            x->want.run = on_wanted;
-            loop_post(m->loop, &x->want);
-        }
+        models_ready_want(x);
     }
-    pthread_mutex_unlock(&m->lock);
+    pthread_mutex_unlock(&l->of->lock);
     return e;
 }
 
-bool models_wait_end(struct models *m, struct model_wait *w)
+bool model_line_wait_end(const struct model_line *l, size_t n, struct model_wait *w)
 {
-    pthread_mutex_lock(&m->lock);
+    pthread_mutex_lock(&l->of->lock);
     bool may = !w->on_way;
-    for (size_t i = 0; i < m->count && may; i++) {
-        struct model_wait **at = &m->at[i]->waiting;
-        while (*at && *at != w) at = &(*at)->next;
-        if (*at) *at = w->next;
-    }
-    pthread_mutex_unlock(&m->lock);
+    struct model_wait **at = &l->at[n]->waiting;
+    while (*at && *at != w) at = &(*at)->next;
+    if (*at) *at = w->next;
+    pthread_mutex_unlock(&l->of->lock);
     return may;
 }
+
+/* ---- use ---- */
 
 const struct backend_ops *model_use_ops(const struct model_use *u)
 {
@@ -383,82 +231,131 @@ struct backend *model_use_backend(const struct model_use *u)
 
 str model_use_name(const struct model_use *u)
 {
-    return u->model->conf.model;
+    return u->model->name;
 }
 
 str model_use_version(const struct model_use *u)
 {
-    return u->model->conf.version;
+    return u->model->version;
 }
 
-struct model_numbers *model_use_numbers(struct model_use *u)
+bool model_use_is_probe(const struct model_use *u)
 {
-    return u->model->numbers;
+    return u->probe;
 }
 
-void model_use_end(struct model_use *u, enum err result, const struct err_note *why,
-                   const struct usage *usage)
+void model_use_first(struct model_use *u, uint64_t us)
 {
     struct model *x = u->model;
-    struct model_numbers *n = x->numbers;
 
-    counter_add(result == ERR_NONE        ? &n->ok
-                : result == ERR_CANCELLED ? &n->cancelled
-                                          : &n->failed,
-                1);
+    histogram_add(&x->service->numbers.first_token, us);
+    pthread_mutex_lock(&x->of->lock);
+    x->first_token_ms = (int64_t)(us / 1000);
+    pthread_mutex_unlock(&x->of->lock);
+}
+
+static void count(struct model_numbers *n, enum err e, const struct usage *usage, uint64_t us)
+{
+    counter_add(e == ERR_NONE ? &n->ok : e == ERR_CANCELLED ? &n->cancelled : &n->failed, 1);
     if (usage && usage->prompt_tokens > 0)
         counter_add(&n->prompt_tokens, (uint64_t)usage->prompt_tokens);
     if (usage && usage->completion_tokens > 0)
         counter_add(&n->completion_tokens, (uint64_t)usage->completion_tokens);
-    if (result != ERR_CANCELLED) {
-        pthread_mutex_lock(&x->of->lock);
-        x->failures += result != ERR_NONE;
-        x->last_error = result;
-        x->why = why && result ? *why : (struct err_note){.text = ""};
-        pthread_mutex_unlock(&x->of->lock);
+    if (e == ERR_NONE) histogram_add(&n->seconds, us);
+}
+
+void model_use_end(struct model_use *u, enum err e, const struct err_note *why,
+                   const struct usage *usage, uint64_t us)
+{
+    struct model *x = u->model;
+    struct models *m = x->of;
+
+    count(&x->service->numbers, e, usage, us);
+    pthread_mutex_lock(&m->lock);
+    if (e != ERR_CANCELLED) {
+        x->failures += e != ERR_NONE;
+        x->last_error = e;
+        x->why = why && e ? *why : (struct err_note){.text = ""};
     }
-    model_unref(x);
+    models_service_judge(x, e, why, u->probe, models_now_ms());
+    models_unref_locked(x);
+    pthread_mutex_unlock(&m->lock);
     free(u);
 }
 
 void model_use_drop(struct model_use *u)
 {
-    struct models *m = u->model->of;
+    struct model *x = u->model;
+    struct models *m = x->of;
 
     pthread_mutex_lock(&m->lock);
-    u->model->requests--;
+    x->requests--;
+    if (u->probe) models_service_judge(x, ERR_CANCELLED, NULL, true, models_now_ms());
+    models_unref_locked(x);
     pthread_mutex_unlock(&m->lock);
-    model_unref(u->model);
     free(u);
 }
 
 /* ---- looking ---- */
 
-size_t models_count(const struct models *m)
+static struct models *mine(const struct models *m)
 {
-    return m->count;
+    return (struct models *)(uintptr_t)m; /* its lock is no part of what is looked at */
 }
 
-void models_view(const struct models *m, size_t i, struct model_view *out)
+size_t models_count(const struct models *m)
 {
-    struct models *mine = (struct models *)(uintptr_t)m;
+    pthread_mutex_lock(&mine(m)->lock);
+    size_t count = m->count;
+    pthread_mutex_unlock(&mine(m)->lock);
+    return count;
+}
 
-    pthread_mutex_lock(&mine->lock);
-    const struct model *x = m->at[i];
-    *out = (struct model_view){x->role,       x->state, x->ops->type, x->conf.model,
-                               x->last_error, x->why,   x->requests,  x->failures};
-    pthread_mutex_unlock(&mine->lock);
+bool models_view(const struct models *m, size_t i, struct model_view *out)
+{
+    pthread_mutex_lock(&mine(m)->lock);
+    bool there = i < m->count;
+    if (there) {
+        const struct model *x = m->at[i];
+        *out = (struct model_view){
+            .role = i == 0 ? MODEL_PRIMARY : x->role,
+            .state = x->state,
+            .type = x->ops->type,
+            .name = x->name,
+            .last_error = x->last_error,
+            .why = x->why,
+            .requests = x->requests,
+            .failures = x->failures,
+            .breaker = breaker_state(&x->service->breaker, models_now_ms()),
+            .first_token_ms = x->first_token_ms,
+            .last_used_us = x->last_used_us,
+        };
+    }
+    pthread_mutex_unlock(&mine(m)->lock);
+    return there;
 }
 
 bool models_any_ready(const struct models *m)
 {
-    struct models *mine = (struct models *)(uintptr_t)m;
+    uint64_t now_ms = models_now_ms();
     bool ready = false;
 
-    pthread_mutex_lock(&mine->lock);
-    for (size_t i = 0; i < m->chain; i++) ready = ready || m->at[i]->state == MODEL_READY;
-    pthread_mutex_unlock(&mine->lock);
+    pthread_mutex_lock(&mine(m)->lock);
+    for (size_t i = 0; i < m->chain; i++)
+        ready = ready || (m->at[i]->state == MODEL_READY &&
+                          breaker_state(&m->at[i]->service->breaker, now_ms) != BREAKER_OPEN);
+    pthread_mutex_unlock(&mine(m)->lock);
     return ready;
+}
+
+size_t models_numbers_count(const struct models *m)
+{
+    return atomic_load(&m->services_count);
+}
+
+struct model_numbers *models_numbers(const struct models *m, size_t i)
+{
+    return &m->services[i]->numbers;
 }
 
 /* ---- life ---- */
@@ -470,8 +367,11 @@ static enum err fill(struct models *m, const struct model_conf *at, size_t count
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
             if ((at[i].role < MODEL_REASONING ? (int)at[i].role : 2) != pass) continue;
-            enum err e = model_new(&m->at[m->count], m, &at[i], why);
+            enum err e = models_make(&m->at[m->count], m, &at[i], why);
             if (e) return e;
+            m->configured[m->configured_count] = at[i];
+            m->configured[m->configured_count].conf.model = m->at[m->count]->name;
+            m->configured[m->configured_count++].conf.version = m->at[m->count]->version;
             if (at[i].role == MODEL_REASONING) m->reasoning = m->at[m->count];
             m->count++;
             if (pass < 2) m->chain = m->count;
@@ -485,13 +385,10 @@ enum err models_new(struct models **out, struct loop *loop, const struct model_c
 {
     struct models *m = calloc(1, sizeof *m);
 
-    assert(count > 0);
-    if (m) m->at = calloc(count, sizeof(struct model *));
-    if (m == NULL || m->at == NULL) {
-        free(m);
-        return err_set(why, ERR_MEMORY, "out of memory for the models");
-    }
+    assert(count > 0 && count <= MODEL_LINE_MAX);
+    if (m == NULL) return err_set(why, ERR_MEMORY, "out of memory for the models");
     pthread_mutex_init(&m->lock, NULL);
+    arena_init(&m->arena, 0);
     m->loop = loop;
     enum err e = fill(m, at, count, why);
     if (e) {
@@ -506,13 +403,18 @@ enum err models_new(struct models **out, struct loop *loop, const struct model_c
 void models_free(struct models *m)
 {
     if (m == NULL) return;
+    timer_stop(&m->idle);
     for (size_t i = 0; i < m->count; i++) {
         timer_stop(&m->at[i]->again);
-        assert(m->at[i]->refs == 1);
         model_free(m->at[i]);
     }
-    for (size_t i = 0; i < atomic_load(&m->numbers_count); i++) free(m->numbers[i]);
+    for (struct model *x = m->buried, *next; x; x = next) {
+        next = x->next_buried;
+        timer_stop(&x->again);
+        model_free(x);
+    }
+    for (size_t i = 0; i < atomic_load(&m->services_count); i++) free(m->services[i]);
     pthread_mutex_destroy(&m->lock);
-    free(m->at);
+    arena_fini(&m->arena);
     free(m);
 }

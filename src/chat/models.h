@@ -1,8 +1,9 @@
-/* The models that may answer: the primary, the fallback chain, the reasoning model; prepared in the
- * background, retried while what ails them may pass, exchanged while requests run.
+/* The models that may answer: the primary, the fallback chain, the reasoning model, and others by
+ * name; prepared in the background, retried while what ails them may pass, exchanged while requests
+ * run.
  *
- * A `struct model_use` keeps a model alive for one request: the exchange of the primary never takes
- * a model away from a request that runs on it. */
+ * A request takes a `struct model_line` at its start: the models it may ask, in order.  An exchange
+ * meanwhile changes nothing for it, and never takes a model away from it. */
 #ifndef SEMA_CHAT_MODELS_H
 #define SEMA_CHAT_MODELS_H
 
@@ -13,8 +14,10 @@
 #include "base/counter.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "chat/breaker.h"
 
 struct models;
+struct model;
 struct model_use;
 
 enum model_role { MODEL_PRIMARY, MODEL_FALLBACK, MODEL_REASONING, MODEL_OTHER };
@@ -30,34 +33,74 @@ struct model_conf {
  * `at` holds one primary; its strings are copied. */
 enum err models_new(struct models **out, struct loop *loop, const struct model_conf *at,
                     size_t count, struct err_note *why);
-/* Starts preparing.  `settled` is called once on the loop: with ERR_NONE as soon as one model of
- * the chain is ready, or with the primary's error when all failed for good. */
+void models_free(struct models *m); /* its loop runs no more; no use is left; NULL is fine */
+
+/* What else may be asked for, by name (openai-compat.md 1.1) or in a switch.  Before
+ * models_prepare. */
+struct models_more {
+    /* One row a backend: its settings, conf.model empty; copied.  conf.version only where it
+     * belongs to every model of the type. */
+    const struct model_conf *types;
+    size_t types_count;
+    const str *aliases; /* "name=type/name"; copied */
+    size_t aliases_count;
+    const char *loads;    /* the type whose models must be loaded before they answer: "local" */
+    bool any;             /* CLIENT_MODELS=any: every model of a backend that opens */
+    int breaker_failures; /* PROVIDER_BREAKER_FAILURES */
+};
+enum err models_more(struct models *m, const struct models_more *more, struct err_note *why);
+
+/* Starts preparing.  `settled` (may be NULL) is called once on the loop: with ERR_NONE as soon as
+ * one model of the chain is ready, or with the primary's error when all failed for good. */
 void models_prepare(struct models *m,
                     void (*settled)(void *ctx, enum err e, const struct err_note *why), void *ctx);
-void models_free(struct models *m); /* its loop runs no more; no use is left; NULL is fine */
+
+/* ---- looking: any thread, no lock held long ---- */
 
 struct model_view {
     enum model_role role;
     enum model_state state;
     const char *type;
-    str name;
-    enum err last_error;
+    str name;            /* lives as long as the models */
+    enum err last_error; /* of the last preparing or request; ERR_NONE: it went well */
     struct err_note why;
     uint64_t requests, failures;
+    enum breaker_state breaker;
+    int64_t first_token_ms; /* of the last answer; -1: none yet */
+    uint64_t last_used_us;  /* wall clock; 0: never */
 };
 size_t models_count(const struct models *m);
-void models_view(const struct models *m, size_t i, struct model_view *out); /* any thread */
-bool models_any_ready(const struct models *m); /* any thread, no lock held long */
+/* The primary is the first.  False: there is no i-th (any more). */
+bool models_view(const struct models *m, size_t i, struct model_view *out);
+bool models_any_ready(const struct models *m); /* of the chain, its breaker not open */
 
-/* The n-th model to ask for a request (reasoning: the reasoning model first, then primary and
- * chain). ERR_NONE; ERR_NOT_READY: this one is not ready; ERR_NOT_FOUND: no n-th.  Released by
- * model_use_end. */
-enum err models_use(struct models *m, bool reasoning, size_t n, struct model_use **out);
-bool models_ready_after(const struct models *m, bool reasoning,
-                        size_t n); /* one behind the n-th is */
+/* ---- asking ---- */
 
-/* The reasoning model is prepared at first use: who asks for it waits here, and asks again when
- * `ready` runs on `loop`, whichever way the preparing went.  ERR_NOT_FOUND: nothing to wait for. */
+enum { MODEL_LINE_MAX = 12 }; /* named, reasoning, primary, 8 fallbacks; and one to spare */
+
+struct model_line {
+    struct models *of;
+    struct model *at[MODEL_LINE_MAX];
+    size_t count;
+};
+/* reasoning: the reasoning model first, then primary and chain.  `name` (may be empty): that model
+ * first.  ERR_MODEL_NOT_FOUND: it names none that may be asked; the note says which are there, or
+ * which setting is missing. */
+enum err models_line(struct models *m, bool reasoning, str name, struct model_line *out,
+                     struct err_note *why);
+void model_line_end(struct model_line *l); /* takes a zeroed one */
+
+/* The n-th of the line, from 0.  ERR_NOT_FOUND: there is none.  Else why it is not asked, without a
+ * call: ERR_NOT_READY (not prepared; its breaker is open), or the class that it was marked down
+ * for, with the time left in the note.  Released by model_use_end. */
+enum err model_line_use(const struct model_line *l, size_t n, struct model_use **out,
+                        struct err_note *why);
+bool model_line_ready_after(const struct model_line *l, size_t n); /* one behind the n-th is */
+/* The first that is ready, of the current chain; else ERR_NOT_READY. */
+enum err models_use(struct models *m, struct model_use **out);
+
+/* Some are prepared at first use: who asks for one waits here, and asks again when `ready` runs on
+ * `loop`, whichever way the preparing went.  ERR_NOT_FOUND: nothing to wait for. */
 struct model_wait {
     struct task task;
     struct model_wait *next;
@@ -65,21 +108,43 @@ struct model_wait {
     void (*ready)(struct model_wait *w);
     bool on_way;
 };
-enum err models_wait(struct models *m, bool reasoning, size_t n, struct model_wait *w);
+enum err model_line_wait(const struct model_line *l, size_t n, struct model_wait *w);
 /* False: `ready` is on its way and comes. */
-bool models_wait_end(struct models *m, struct model_wait *w);
+bool model_line_wait_end(const struct model_line *l, size_t n, struct model_wait *w);
 
 const struct backend_ops *model_use_ops(const struct model_use *u);
 struct backend *model_use_backend(const struct model_use *u);
-str model_use_name(const struct model_use *u);
+str model_use_name(const struct model_use *u); /* lives as long as the models */
 str model_use_version(const struct model_use *u);
-/* Counts it.  `usage` may be NULL; ERR_CANCELLED is neither success nor failure. */
+bool model_use_is_probe(const struct model_use *u); /* of a half-open breaker: one call, no retry */
+void model_use_first(struct model_use *u, uint64_t us); /* the first piece came after so long */
+/* Counts it, and judges its service.  `why`, `usage` may be NULL; `us`: how long it took.
+ * ERR_CANCELLED is neither success nor failure. */
 void model_use_end(struct model_use *u, enum err result, const struct err_note *why,
-                   const struct usage *usage);
+                   const struct usage *usage, uint64_t us);
 void model_use_drop(struct model_use *u); /* nothing was asked of it: counts nothing */
 
-/* Counts by model, for metrics: generations by outcome, tokens by kind. */
-struct model_numbers {
+/* ---- the exchange of the primary (http-api.md 9.2) ---- */
+
+struct model_switched {
+    const char *type_before, *type_now;
+    str name_before, name_now; /* live as long as the models */
+    uint64_t us;               /* how long it took; 0: it was current already */
+};
+typedef void model_switched_fn(void *ctx, enum err e, const struct err_note *why,
+                               const struct model_switched *s);
+/* Prepares the model, then makes it the primary in one step.  `done` comes once, later, on `l`
+ * (only ERR_MEMORY is returned, and then it does not).  ERR_CONFLICT: another switch runs.
+ * ERR_UNSUPPORTED: no such type.  ERR_CREDENTIAL: the note names the setting.  ERR_NOT_FOUND,
+ * ERR_MODEL_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE; ERR_TIMEOUT; any class of a
+ * provider: on each nothing changed.  `type` empty: the current one; `version` empty: the
+ * settings'. */
+enum err models_switch(struct models *m, struct loop *l, str type, str name, str version,
+                       uint64_t total_ms, model_switched_fn *done, void *ctx);
+
+/* ---- counts by model, for metrics ---- */
+
+struct model_numbers { /* never goes away */
     const char *backend;
     str model;
     counter ok, failed, cancelled;
@@ -88,6 +153,5 @@ struct model_numbers {
 };
 size_t models_numbers_count(const struct models *m);
 struct model_numbers *models_numbers(const struct models *m, size_t i);
-struct model_numbers *model_use_numbers(struct model_use *u);
 
 #endif

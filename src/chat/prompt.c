@@ -88,7 +88,6 @@ enum err prompt_build(struct prompt *out, struct arena *arena, const struct chat
 
     if (p.messages == NULL || b.parts == NULL) return ERR_MEMORY;
     add(&b, ROLE_SYSTEM, prompt_system(c, ask));
-    p.has_system = p.count == 1;
 
     size_t from = 0; /* whole turns only: a window that begins with an answer loses it */
     while (from < history->count && history->messages[from].role != STORED_USER) from++;
@@ -102,22 +101,46 @@ enum err prompt_build(struct prompt *out, struct arena *arena, const struct chat
     return ERR_NONE;
 }
 
-enum err prompt_fold(struct prompt *out, struct arena *arena, const struct prompt *p)
+/* The texts of a message's parts, joined. */
+static str text_of_parts(struct arena *arena, const struct message *m, str before)
 {
-    if (!p->has_system) {
-        *out = *p;
-        return ERR_NONE;
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->parts[i].kind != PART_TEXT || m->parts[i].text.len == 0) continue;
+        before = before.len ? join(arena, before, m->parts[i].text) : m->parts[i].text;
+        if (before.at == NULL) break;
     }
-    struct prompt q = {.messages = arena_array(arena, struct message, p->count),
-                       .count = p->count - 1};
-    struct part *parts = arena_array(arena, struct part, p->messages[1].count);
-    if (q.messages == NULL || parts == NULL) return ERR_MEMORY;
+    return before;
+}
 
-    memcpy(q.messages, p->messages + 1, q.count * sizeof *q.messages);
-    memcpy(parts, q.messages[0].parts, q.messages[0].count * sizeof *parts);
-    parts[0].text = join(arena, p->messages[0].parts[0].text, parts[0].text);
-    q.messages[0].parts = parts;
-    if (parts[0].text.at == NULL) return ERR_MEMORY;
-    *out = q;
+enum err prompt_fold(struct ask *q, struct arena *arena)
+{
+    const struct message *from = q->messages;
+    size_t systems = 0;
+    str text = STR("");
+
+    for (; systems < q->messages_count && from[systems].role == ROLE_SYSTEM; systems++)
+        text = text_of_parts(arena, &from[systems], text);
+    if (systems == 0) return ERR_NONE;
+
+    /* One message more than is left: there may be none of the user to begin with. */
+    size_t left = q->messages_count - systems;
+    struct message *to = arena_array(arena, struct message, left + 1);
+    bool has_user = left && from[systems].role == ROLE_USER;
+    size_t parts_count = 1 + (has_user ? from[systems].count : 0);
+    struct part *parts = arena_array(arena, struct part, parts_count);
+    if (text.at == NULL || to == NULL || parts == NULL) return ERR_MEMORY;
+
+    if (has_user) memcpy(parts + 1, from[systems].parts, (parts_count - 1) * sizeof *parts);
+    bool joins = has_user && parts_count > 1 && parts[1].kind == PART_TEXT;
+    if (joins) parts[1].text = join(arena, text, parts[1].text);
+    if (joins && parts[1].text.at == NULL) return ERR_MEMORY;
+    parts[0] = (struct part){.kind = PART_TEXT, .text = text};
+    to[0] = has_user ? from[systems] : (struct message){.role = ROLE_USER};
+    to[0].parts = joins ? parts + 1 : parts;
+    to[0].count = joins ? parts_count - 1 : parts_count;
+    if (has_user) left--;
+    memcpy(to + 1, from + q->messages_count - left, left * sizeof *to);
+    q->messages = to;
+    q->messages_count = left + 1;
     return ERR_NONE;
 }

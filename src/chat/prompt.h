@@ -11,7 +11,6 @@
 struct prompt {
     struct message *messages; /* [0] is the system prompt when there is one */
     size_t count;
-    bool has_system;
 };
 
 /* The first non-empty of the request's, that of its type, the default. */
@@ -22,7 +21,8 @@ str prompt_system(const struct chat_conf *c, const struct turn_ask *ask);
 enum err prompt_build(struct prompt *out, struct arena *arena, const struct chat_conf *c,
                       const struct turn_ask *ask, const struct shelf_answer *history);
 
-/* The same for a model without a system role: its text in front of the first user message. */
-enum err prompt_fold(struct prompt *out, struct arena *arena, const struct prompt *p);
+/* For a model without a system role: the system messages in front become the beginning of the first
+ * user message.  ERR_MEMORY. */
+enum err prompt_fold(struct ask *q, struct arena *arena);
 
 #endif

@@ -24,33 +24,35 @@ struct reply;
 
 struct reply_ask {
     /* The neutral request; everything it points at lives until `done` or reply_cancel.  model,
-     * model_version, deadline_ms, others_ready and prefill are filled for each model that is asked.
+     * model_version, deadline_ms, others_ready and prefill are filled for each model that is asked;
+     * its system messages are folded into the first of the user for a model without a system role.
      */
     const struct ask *ask;
     bool reasoning; /* the reasoning model first */
     /* One model by name (openai-compat.md section 1.1), "" for the chain: "type/name", an alias, a
-     * name of the chain.  Faults fall back to the chain only where that section says so. */
+     * name of the chain.  Faults of service fall back to the chain. */
     str model;
     uint64_t total_ms; /* of everything: waits, retries, all models */
     bool rescue;       /* STREAM_RESCUE */
     bool hold;         /* show nothing before the end: a fault at any moment may then be rerouted */
+    bool reasoning_hidden; /* the asker shows it to nobody, and forgets it at the next `started` */
 };
 
 struct reply_end {
     enum err e; /* ERR_NONE: complete */
     struct err_note
-        why; /* of the first real failure; never for clients but ERR_BAD_REQUEST of `local` */
+        why; /* of the first real failure; not for clients, but ERR_BAD_REQUEST of `local` */
     enum finish finish;
     struct usage usage;  /* of all that was shown */
-    str model_name;      /* who answered; empty when nobody did */
-    const char *type;    /* its backend */
+    str model_name;      /* who answered, or began to; empty when nobody did */
+    const char *type;    /* its backend; NULL when nobody did */
     bool shown;          /* some event went out */
     str rescued_by;      /* empty: nobody; else who went on, */
-    uint64_t rescued_at; /* after so many characters of the first model */
+    uint64_t rescued_at; /* after so many characters of answer */
 };
 
 /* Views die on return.  Any but `done` may be NULL.  reply_cancel may be called from within any of
- * them. */
+ * them but `done`. */
 struct reply_events {
     void *ctx;
     void (*started)(void *ctx, str model_name, const char *type); /* each time a model is asked */
@@ -63,7 +65,7 @@ struct reply_events {
 };
 
 /* No event before it returned.  ERR_MEMORY; ERR_MODEL_NOT_FOUND: `model` names none that may be
- * asked (CLIENT_MODELS); then no event comes. */
+ * asked (CLIENT_MODELS); the note says which are there.  Then no event comes. */
 enum err reply_start(struct reply **out, struct models *m, struct loop *l,
                      const struct reply_ask *ask, struct reply_events to, struct err_note *why);
 void reply_cancel(struct reply *r); /* no event follows; NULL is fine */

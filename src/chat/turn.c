@@ -18,13 +18,12 @@ static bool generating(const struct turn *t)
 
 static void turn_check(const struct turn *t)
 {
-    assert(t->answer == NULL || (generating(t) && t->use));
-    if (t->state < TURN_ASKING) assert(t->use == NULL && t->form.text.len == 0);
+    assert(t->reply == NULL || generating(t));
+    if (t->state < TURN_ASKING) assert(t->form.text.len == 0);
     if (t->state == TURN_WAITING) assert(t->history == NULL);
     if (t->state == TURN_ASKING && t->ask.stream) assert(t->form.text.len == 0);
     if (t->state == TURN_STREAMING) assert(t->ask.stream && t->form.text.len > 0);
-    if (t->state >= TURN_KEEPING)
-        assert(t->use == NULL && !t->waiting && !timer_is_set(&t->deadline));
+    if (t->state >= TURN_KEEPING) assert(t->reply == NULL && !timer_is_set(&t->deadline));
 }
 
 /* ---- the end ---- */
@@ -75,15 +74,8 @@ static void end_generation(struct turn *t, enum err e, const struct err_note *wh
     t->end = e;
     t->end_why = why ? *why : (struct err_note){.text = ""};
     timer_stop(&t->deadline);
-    if (t->waiting && models_wait_end(t->chat->models, &t->wait)) t->waiting = false;
-    if (t->answer) {
-        model_use_ops(t->use)->cancel(t->answer);
-        t->answer = NULL;
-    }
-    if (t->use) {
-        model_use_end(t->use, e, why, &t->usage);
-        t->use = NULL;
-    }
+    reply_cancel(t->reply);
+    t->reply = NULL;
     if (t->counted) gauge_add(&t->chat->numbers.turns, -1);
     t->counted = false;
 }
@@ -93,7 +85,6 @@ static void settle(struct turn *t)
     bool partial = t->state == TURN_STREAMING;
 
     turn_check(t);
-    if (t->waiting) return; /* on_model_prepared is on its way and calls again */
     if (t->end == ERR_NONE || partial) {
         t->state = TURN_KEEPING;
         turn_check(t);
@@ -151,11 +142,22 @@ static void tell_text(struct turn *t, str piece)
 
 /* ---- the answer ---- */
 
-static void first_piece(struct turn *t)
+/* Each time a model is asked.  The first whose text is shown gives the answer its name. */
+static void on_started(void *ctx, str model_name, const char *type)
 {
-    if (t->first_seen) return;
-    t->first_seen = true;
-    histogram_add(&model_use_numbers(t->use)->first_token, clock_mono_us() - t->asked_us);
+    struct turn *t = ctx;
+    bool first = t->model_name.len == 0;
+
+    turn_check(t);
+    if (!first)
+        counter_add(t->state == TURN_STREAMING ? &t->chat->numbers.rescues
+                                               : &t->chat->numbers.fallbacks,
+                    1);
+    if (t->state == TURN_ASKING) {
+        t->model_name = model_name;
+        form_clear(&t->form); /* hidden reasoning of one that failed */
+    }
+    tell_started(t);
 }
 
 static void on_text(void *ctx, str piece)
@@ -163,7 +165,6 @@ static void on_text(void *ctx, str piece)
     struct turn *t = ctx;
 
     turn_check(t);
-    first_piece(t);
     tell_text(t, form_answer(&t->form, piece));
     turn_check(t);
 }
@@ -173,158 +174,73 @@ static void on_reasoning(void *ctx, str piece)
     struct turn *t = ctx;
 
     turn_check(t);
-    first_piece(t);
     tell_text(t, form_reason(&t->form, piece));
     turn_check(t);
 }
 
-static void ask_next(struct turn *t);
-
-/* The client saw nothing: the next model begins from nothing. */
-static void fall_back(struct turn *t, enum err e, const struct err_note *why)
-{
-    if (!t->failed) {
-        t->failed = e;
-        t->failed_why = why ? *why : (struct err_note){.text = ""};
-    }
-    form_clear(&t->form);
-    t->usage = usage_unknown;
-    t->model++;
-    ask_next(t);
-}
-
-static void on_end(void *ctx, const struct answer_end *end)
+static void on_end(void *ctx, const struct reply_end *end)
 {
     struct turn *t = ctx;
     enum err e = end->e;
     struct err_note why = end->why;
 
     turn_check(t);
-    t->answer = NULL;
+    t->reply = NULL;
     t->finish = end->finish;
     t->usage = end->usage;
+    t->rescued_by = end->rescued_by;
+    t->rescued_at = end->rescued_at;
     if (t->muted) return; /* `leave` is on its way */
     if (e == ERR_NONE) {
         tell_text(t, form_end(&t->form));
         if (form_bad(&t->form)) e = err_set(&why, ERR_MEMORY, "answer too long");
     }
-    if (e == ERR_NONE)
-        histogram_add(&model_use_numbers(t->use)->seconds, clock_mono_us() - t->asked_us);
     if (t->muted) return;
-    if (e && t->state == TURN_ASKING && err_row(e)->fallback) {
-        model_use_end(t->use, e, &why, &end->usage);
-        t->use = NULL;
-        fall_back(t, e, &why);
-        return;
-    }
     end_generation(t, e, &why);
     settle(t);
 }
 
-/* ---- asking ---- */
-
-static bool keep_model_name(struct turn *t)
-{
-    t->model_name = arena_str(&t->arena, model_use_name(t->use));
-    return t->model_name.at != NULL;
-}
-
-static enum err ask(struct turn *t, struct err_note *why)
+static void ask(struct turn *t)
 {
     const struct chat_conf *c = &t->chat->conf;
-    const struct backend_ops *ops = model_use_ops(t->use);
-    struct prompt p = t->prompt;
     bool own_temperature = !isnan(t->ask.temperature);
-    enum err e = keep_model_name(t) ? ERR_NONE : ERR_MEMORY;
-
-    if (!e && !(ops->can & BACKEND_SYSTEM)) e = prompt_fold(&p, &t->arena, &t->prompt);
-    if (e) return e;
-
-    struct ask q = ask_none;
-    q.model = model_use_name(t->use);
-    q.model_version = model_use_version(t->use);
-    q.messages = p.messages;
-    q.messages_count = p.count;
-    q.temperature = own_temperature ? t->ask.temperature : c->temperature;
-    q.top_p = c->top_p;
-    q.top_k = c->top_k;
-    q.sampling_is_default = c->sampling_is_default && !own_temperature;
-    q.max_tokens = t->ask.max_tokens >= 0 ? t->ask.max_tokens : c->max_new_tokens;
-    q.effort = t->ask.reasoning ? EFFORT_MEDIUM : EFFORT_UNSET;
-    q.stream = t->ask.stream;
-    q.trim = true;
-    q.fair_key = hash_mix(hash_str(t->ask.key.owner), hash_str(t->ask.key.id));
-    q.deadline_ms = t->deadline_ms;
-    q.others_ready = models_ready_after(t->chat->models, t->ask.reasoning, t->model);
-
-    /* The ask lives until the answer's end: in the arena, with what it points at. */
-    struct ask *kept = arena_new(&t->arena, struct ask);
-    if (kept == NULL) return ERR_MEMORY;
-    *kept = q;
-    struct sink to = {.ctx = t, .text = on_text, .reasoning = on_reasoning, .done = on_end};
-    t->asked_us = clock_mono_us();
-    t->first_seen = false;
-    e = ops->ask(&t->answer, model_use_backend(t->use), t->loop, kept, to, why);
-    if (!e && t->paused && ops->pause) ops->pause(t->answer, true);
-    return e;
-}
-
-static void on_model_prepared(struct model_wait *w)
-{
-    struct turn *t = container_of(w, struct turn, wait);
-
-    t->waiting = false;
-    if (t->state == TURN_ASKING && t->end == ERR_NONE)
-        ask_next(t);
-    else
-        settle(t); /* ended while this was on its way */
-}
-
-static void say_fallback(const struct turn *t)
-{
-    if (t->model == 0) return;
-    counter_add(&t->chat->numbers.fallbacks, 1);
-    log_event(LEVEL_WARNING, "chat", "model_fallback",
-              LOG_STR("model_name", model_use_name(t->use)),
-              LOG_CSTR("code", err_row(t->failed ? t->failed : ERR_NOT_READY)->code),
-              LOG_STR("session_id", t->ask.key.id));
-}
-
-/* Asks the model whose turn it is, or the first after it that can be asked. */
-static void ask_next(struct turn *t)
-{
-    struct models *m = t->chat->models;
+    uint64_t now_ms = loop_now_ms(t->loop);
     struct err_note why = {.text = ""};
+    struct ask *q = &t->q;
 
-    for (;; t->model++) {
-        enum err e = models_use(m, t->ask.reasoning, t->model, &t->use);
-        if (e == ERR_NOT_READY) {
-            t->wait = (struct model_wait){.loop = t->loop, .ready = on_model_prepared};
-            t->waiting = !models_wait(m, t->ask.reasoning, t->model, &t->wait);
-            if (t->waiting) return;
-            continue;
-        }
-        if (e == ERR_NOT_FOUND) { /* the first failure is the cause, not the last */
-            if (!t->failed) t->failed = err_set(&t->failed_why, ERR_NOT_READY, "no model is ready");
-            fail(t, t->failed, &t->failed_why);
-            return;
-        }
-        if (!e) say_fallback(t);
-        if (!e) tell_started(t);
-        if (t->muted) return; /* `leave` is on its way */
-        if (!e) e = ask(t, &why);
-        if (!e) return;
-        if (t->use) model_use_end(t->use, e, &why, NULL);
-        t->use = NULL;
-        if (!err_row(e)->fallback) {
-            fail(t, e, &why);
-            return;
-        }
-        if (!t->failed) {
-            t->failed = e;
-            t->failed_why = why;
-        }
+    *q = ask_none;
+    q->messages = t->prompt.messages;
+    q->messages_count = t->prompt.count;
+    q->temperature = own_temperature ? t->ask.temperature : c->temperature;
+    q->top_p = c->top_p;
+    q->top_k = c->top_k;
+    q->sampling_is_default = c->sampling_is_default && !own_temperature;
+    q->max_tokens = t->ask.max_tokens >= 0 ? t->ask.max_tokens : c->max_new_tokens;
+    q->effort = t->ask.reasoning ? EFFORT_MEDIUM : EFFORT_UNSET;
+    q->stream = t->ask.stream;
+    q->trim = true;
+    q->fair_key = hash_mix(hash_str(t->ask.key.owner), hash_str(t->ask.key.id));
+
+    struct reply_ask asked = {
+        .ask = q,
+        .reasoning = t->ask.reasoning,
+        .total_ms = t->deadline_ms > now_ms ? t->deadline_ms - now_ms : 0,
+        .rescue = c->stream_rescue,
+        .hold = !t->ask.stream,
+        .reasoning_hidden = !c->show_reasoning,
+    };
+    struct reply_events to = {.ctx = t,
+                              .started = on_started,
+                              .text = on_text,
+                              .reasoning = on_reasoning,
+                              .done = on_end};
+    enum err e = reply_start(&t->reply, t->chat->models, t->loop, &asked, to, &why);
+    timer_stop(&t->deadline); /* the reply keeps it */
+    if (e) {
+        fail(t, e, &why);
+        return;
     }
+    if (t->paused) reply_pause(t->reply, true);
 }
 
 /* ---- its place, its history ---- */
@@ -359,7 +275,7 @@ static void on_history(void *ctx, struct shelf_answer *a)
     t->counted = true;
     gauge_add(&t->chat->numbers.turns, 1);
     turn_check(t);
-    ask_next(t);
+    ask(t);
 }
 
 static void on_called(struct place *p)
@@ -459,8 +375,9 @@ void turn_cancel(struct turn *t)
         if (t->state < TURN_KEEPING) fail(t, ERR_CANCELLED, NULL);
         return;
     }
-    /* Inside an event, and so perhaps inside the backend: the answer is not ended under its feet.
-     */
+    /* Inside an event: the turn itself stays until that returned. */
+    reply_cancel(t->reply);
+    t->reply = NULL;
     t->leaving = true;
     t->leave.run = on_leave;
     loop_post(t->loop, &t->leave);
@@ -470,5 +387,5 @@ void turn_pause(struct turn *t, bool pause)
 {
     loop_assert_here(t->loop);
     t->paused = pause;
-    if (t->answer && model_use_ops(t->use)->pause) model_use_ops(t->use)->pause(t->answer, pause);
+    if (t->reply) reply_pause(t->reply, pause);
 }

@@ -5,11 +5,11 @@
 #include "chat/form.h"
 #include "chat/inner.h"
 #include "chat/prompt.h"
+#include "chat/reply.h"
 
 /*   WAITING   -> READING    on_called      its place in the session has come
- *   READING   -> ASKING     on_history     the prompt is known, a model is chosen
- *   ASKING    -> ASKING     fall_back      the next model; the client has seen nothing yet
- *   ASKING    -> STREAMING  on_piece       the first text went out: nobody may start over from here
+ *   READING   -> ASKING     on_history     the prompt is known; reply.c asks the models
+ *   ASKING    -> STREAMING  tell_text      the first text went out
  *   ASKING    -> KEEPING    on_end         answered whole
  *   STREAMING -> KEEPING    on_end         answered, or broken off: what was sent is kept
  *   KEEPING   -> DONE       on_kept        stored, then told
@@ -52,21 +52,18 @@ struct turn {
 
     /* ASKING, STREAMING */
     struct prompt prompt;
-    size_t model; /* the n-th of models_use */
-    struct model_use *use;
-    struct answer *answer;
-    struct model_wait wait;
-    bool waiting; /* for a model to be prepared */
+    struct ask q;
+    struct reply *reply;
     struct form form;
-    uint64_t began_us, asked_us; /* of generation, of this model's */
-    bool told_started, first_seen, counted;
-    enum err failed; /* the first real failure of a model */
-    struct err_note failed_why;
+    uint64_t began_us; /* of generation */
+    bool told_started, counted;
     enum err end; /* why generation ended */
     struct err_note end_why;
     enum finish finish;
     struct usage usage;
-    str model_name; /* of who answers; in the arena */
+    str model_name; /* of who answers, or began to; lives as long as the models */
+    str rescued_by;
+    uint64_t rescued_at;
 
     /* KEEPING */
     struct buf user_meta, answer_meta;

@@ -1,6 +1,8 @@
 #include "cli/compose.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/log.h"
@@ -10,6 +12,8 @@
 #include "http/client.h"
 #include "hub/hub.h"
 #include "store/store.h"
+
+enum { BACKENDS_MAX = 16 }; /* rows of the composition root */
 
 /* The guide's first model, used when nothing is said and it is here. */
 static const char default_model[] = "TinyLlama/TinyLlama-1.1B-Chat-v1.0";
@@ -111,6 +115,38 @@ static enum err model_conf(struct model_conf *out, const struct program *p, cons
     return err_set(why, ERR_UNSUPPORTED, "the backend %s is not built in", m.type);
 }
 
+/* What else may be named or switched to: any backend but the one for tests, whose models are paths.
+ */
+static enum err compose_more(struct models *models, const struct program *p, const struct conf *c,
+                             struct err_note *why)
+{
+    struct model_conf types[BACKENDS_MAX];
+    str *aliases = c->model_aliases.count ? calloc(c->model_aliases.count, sizeof(str)) : NULL;
+    struct models_more more = {
+        .types = types,
+        .aliases = aliases,
+        .aliases_count = aliases ? c->model_aliases.count : 0,
+        .loads = "local",
+        .any = c->client_models_any,
+        .breaker_failures = c->provider_breaker_failures,
+    };
+    enum err e = ERR_NONE;
+
+    for (size_t i = 0; i < more.aliases_count; i++) aliases[i] = str_of(c->model_aliases.at[i]);
+    for (size_t i = 0; i < p->backends_count && more.types_count < BACKENDS_MAX && !e; i++) {
+        struct conf_model any = {.type = p->backends[i].ops->type};
+        if (strcmp(any.type, "scripted") == 0) continue;
+        struct model_conf *row = &types[more.types_count++];
+        e = model_conf(row, p, c, any, MODEL_OTHER, why);
+        /* MINIMAX_MODEL_VERSION renames the models of the settings only (configuration.md note 2).
+         */
+        if (strcmp(any.type, "minimax") == 0) row->conf.version = STR_NONE;
+    }
+    if (!e) e = models_more(models, &more, why);
+    free(aliases);
+    return e;
+}
+
 static enum err compose_models(struct compose *to, const struct program *p, const struct conf *c,
                                struct loop *loop, struct err_note *why)
 {
@@ -122,7 +158,8 @@ static enum err compose_models(struct compose *to, const struct program *p, cons
         e = model_conf(&at[count++], p, c, c->fallbacks[i], MODEL_FALLBACK, why);
     if (!e && c->reasoning.type)
         e = model_conf(&at[count++], p, c, c->reasoning, MODEL_REASONING, why);
-    return e ? e : models_new(&to->models, loop, at, count, why);
+    if (!e) e = models_new(&to->models, loop, at, count, why);
+    return e ? e : compose_more(to->models, p, c, why);
 }
 
 enum err compose_chat(struct compose *to, const struct program *p, const struct conf *c,

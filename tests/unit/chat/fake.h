@@ -103,6 +103,7 @@ static enum err fake_ask(struct answer **out, struct backend *b, struct loop *l,
     *a = (struct answer){.of = b, .to = to, .ask = *q};
     for (size_t i = 0; i < q->messages_count; i++) {
         size_t n = strlen(a->prompt);
+        check_true(q->messages[i].count > 0);
         snprintf(a->prompt + n, sizeof a->prompt - n, "%s%s: %.*s", i ? "|" : "",
                  roles[q->messages[i].role], STR_ARG(q->messages[i].parts[0].text));
     }
@@ -128,16 +129,16 @@ static void fake_close(struct backend *b)
     free(b);
 }
 
-static const struct backend_ops fake = {
-    .type = "fake",
-    .can = BACKEND_SYSTEM,
-    .open = fake_open,
-    .prepare = fake_prepare,
-    .ask = fake_ask,
-    .cancel = fake_cancel,
-    .pause = fake_pause,
-    .close = fake_close,
-};
+#define FAKE(type_, can_)                                                                          \
+    {                                                                                              \
+        .type = type_, .can = can_, .open = fake_open, .prepare = fake_prepare, .ask = fake_ask,   \
+        .cancel = fake_cancel, .pause = fake_pause, .close = fake_close,                           \
+    }
+static const struct backend_ops fake = FAKE("fake", BACKEND_SYSTEM | BACKEND_PREFILL);
+/* Cannot go on from given text, and has no system role. */
+static const struct backend_ops plain = FAKE("plain", 0);
+
+static int retry_after_ms, http_status; /* of the next ends */
 
 static inline void say(struct answer *a, const char *text)
 {
@@ -154,6 +155,8 @@ static inline void end(struct answer *a, enum err e, enum finish finish)
     struct answer_end end = {.e = e, .finish = finish, .usage = usage_unknown};
     end.usage.completion_tokens = 7;
     end.usage.prompt_tokens = 11;
+    end.why.retry_after_ms = retry_after_ms;
+    end.why.http_status = http_status;
     a->over = true;
     a->to.done(a->to.ctx, &end);
 }
@@ -165,6 +168,7 @@ struct caller {
     char seen[4096];
     bool over, done;
     enum err failed;
+    int retry_after_ms;
     bool cancel_at_start, cancel_at_text;
     struct turn_result result; /* without its texts */
 };
@@ -209,6 +213,7 @@ static void on_failed(void *ctx, enum err e, const struct err_note *why, bool te
     struct caller *c = ctx;
     note(c, "failed:%s%s", err_row(e)->code, text_sent ? " after text" : "");
     c->failed = e;
+    c->retry_after_ms = why->retry_after_ms;
     c->over = true;
 }
 
@@ -218,6 +223,7 @@ static struct shelf *shelf;
 static struct models *models;
 static struct chat *chat;
 static struct chat_conf conf;
+static int breaker_failures;
 
 static const struct store_ops *const stores[] = {&store_memory, &store_sqlite, NULL};
 
@@ -226,7 +232,8 @@ static inline void settled_somehow(void *ctx, enum err e, const struct err_note 
     *(bool *)ctx = true;
 }
 
-/* `names`: the chain, the first being the primary; "r:name" the reasoning model. */
+/* `names`: the chain, the first being the primary; "r:name" the reasoning model; "plain..." of the
+ * plain kind. */
 static inline void open_all(const char *const *names, size_t count)
 {
     struct model_conf at[8] = {{0}};
@@ -240,11 +247,13 @@ static inline void open_all(const char *const *names, size_t count)
     for (size_t i = 0; i < count; i++) {
         bool reasons = strncmp(names[i], "r:", 2) == 0;
         at[i].role = reasons ? MODEL_REASONING : i ? MODEL_FALLBACK : MODEL_PRIMARY;
-        at[i].ops = &fake;
-        at[i].conf.type = "fake";
+        at[i].ops = strncmp(names[i], "plain", 5) == 0 ? &plain : &fake;
+        at[i].conf.type = at[i].ops->type;
         at[i].conf.model = str_of(names[i] + (reasons ? 2 : 0));
     }
     check_int(models_new(&models, loop, at, count, NULL), ERR_NONE);
+    struct models_more more = {.breaker_failures = breaker_failures};
+    check_int(models_more(models, &more, NULL), ERR_NONE);
     models_prepare(models, settled_somehow, &settled);
     check_true(settled);
     if (conf.total_timeout_ms == 0) conf.total_timeout_ms = 60 * 1000;
@@ -255,11 +264,11 @@ static inline void close_all(void)
 {
     UNTIL(gauge_read(&chat_numbers(chat)->unfinished) == 0);
     check_int(gauge_read(&chat_numbers(chat)->turns), 0);
+    loop_stop(loop);
+    loop_run(loop); /* what was posted still comes */
     chat_free(chat);
     models_free(models);
     shelf_close(shelf);
-    loop_stop(loop);
-    loop_run(loop);
     loop_free(loop);
 }
 

@@ -32,9 +32,9 @@ static void open_models(size_t count, bool reasoning)
 
 static void close_models(void)
 {
-    models_free(models);
     loop_stop(loop);
     loop_run(loop);
+    models_free(models);
     loop_free(loop);
 }
 
@@ -123,36 +123,46 @@ static void test_use(void **state)
 {
     struct model_use *u = NULL, *v = NULL;
     struct model_view view;
+    struct model_line line, deep;
     struct usage usage = usage_unknown;
+    struct err_note why = {.text = ""};
 
     open_models(2, true);
     backends[0]->prepares_to = ERR_AUTH;
-    check_int(models_use(models, false, 0, &u), ERR_NOT_READY);
+    check_int(models_use(models, &u), ERR_NOT_READY);
     models_prepare(models, on_settled, NULL);
-    check_int(models_use(models, false, 0, &u), ERR_NOT_READY);
-    check_true(models_ready_after(models, false, 0));
-    check_true(!models_ready_after(models, false, 1));
-    check_int(models_use(models, false, 1, &u), ERR_NONE);
+    check_int(models_line(models, false, STR_NONE, &line, NULL), ERR_NONE);
+    check_int(models_line(models, true, STR_NONE, &deep, NULL), ERR_NONE);
+    check_int(line.count, 2);
+    check_int(deep.count, 3); /* the reasoning model comes first */
+    check_int(model_line_use(&line, 0, &u, &why), ERR_NOT_READY);
+    check_true(model_line_ready_after(&line, 0));
+    check_true(!model_line_ready_after(&line, 1));
+    check_int(model_line_use(&line, 1, &u, &why), ERR_NONE);
     check_str(model_use_name(u), STR("1"));
-    check_int(models_use(models, false, 2, &v), ERR_NOT_FOUND);
-    check_int(models_use(models, true, 0, &v), ERR_NOT_READY); /* the reasoning model comes first */
-    check_int(models_use(models, true, 2, &v), ERR_NONE);
+    check_int(model_line_use(&line, 2, &v, &why), ERR_NOT_FOUND);
+    check_int(model_line_use(&deep, 0, &v, &why), ERR_NOT_READY);
+    check_int(model_line_use(&deep, 2, &v, &why), ERR_NONE);
     check_str(model_use_name(v), STR("1"));
-    check_int(models_use(models, true, 3, &v), ERR_NOT_FOUND);
 
     usage.prompt_tokens = 5;
     usage.completion_tokens = 3;
-    model_use_end(u, ERR_SERVER, NULL, NULL);
+    models_view(models, 1, &view);
+    check_int(view.first_token_ms, -1);
+    model_use_first(u, 7000);
+    model_use_end(u, ERR_SERVER, NULL, NULL, 0);
     models_view(models, 1, &view);
     check_int(view.requests, 2);
     check_int(view.failures, 1);
     check_int(view.last_error, ERR_SERVER);
-    model_use_end(v, ERR_NONE, NULL, &usage);
+    check_int(view.first_token_ms, 7);
+    check_true(view.last_used_us > 0);
+    model_use_end(v, ERR_NONE, NULL, &usage, 1000);
     models_view(models, 1, &view);
     check_int(view.last_error, ERR_NONE);
-    check_int(models_use(models, false, 1, &u), ERR_NONE);
-    model_use_end(u, ERR_CANCELLED, NULL, NULL);
-    check_int(models_use(models, false, 1, &u), ERR_NONE);
+    check_int(models_use(models, &u), ERR_NONE);
+    model_use_end(u, ERR_CANCELLED, NULL, NULL, 0);
+    check_int(models_use(models, &u), ERR_NONE);
     model_use_drop(u);
     models_view(models, 1, &view);
     check_int(view.requests, 3);
@@ -164,6 +174,8 @@ static void test_use(void **state)
     check_int(counter_read(&n->cancelled), 1);
     check_int(counter_read(&n->prompt_tokens), 5);
     check_int(counter_read(&n->completion_tokens), 3);
+    model_line_end(&line);
+    model_line_end(&deep);
     close_models();
 }
 

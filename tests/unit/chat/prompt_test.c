@@ -70,7 +70,7 @@ static void test_history(void **state)
         struct stored m[6];
         struct shelf_answer h = {.messages = m};
         struct turn_ask ask = {.message = STR("new")};
-        struct prompt p, q;
+        struct prompt p;
         char got[500];
 
         arena_init(&arena, 0);
@@ -86,8 +86,12 @@ static void test_history(void **state)
         check_int(prompt_build(&p, &arena, &conf, &ask, &h), ERR_NONE);
         write_out(got, sizeof got, &p);
         check_str(str_of(got), str_of(cases[i].want));
-        check_int(prompt_fold(&q, &arena, &p), ERR_NONE);
-        write_out(got, sizeof got, &q);
+        struct ask q = ask_none;
+        q.messages = p.messages;
+        q.messages_count = p.count;
+        check_int(prompt_fold(&q, &arena), ERR_NONE);
+        struct prompt folded = {(struct message *)(uintptr_t)q.messages, q.messages_count};
+        write_out(got, sizeof got, &folded);
         check_str(str_of(got), str_of(cases[i].folded));
         write_out(got, sizeof got, &p); /* folding changed nothing of the first */
         check_true(str_starts(str_of(got), STR("system: D|")));
@@ -101,23 +105,72 @@ static void test_images(void **state)
     struct arena arena;
     struct shelf_answer none = {.count = 0};
     struct turn_ask ask = {.message = STR("what?"), .images = images, .images_count = 2};
-    struct prompt p, q;
+    struct prompt p;
+    struct ask q = ask_none;
 
     arena_init(&arena, 0);
     check_int(prompt_build(&p, &arena, &conf, &ask, &none), ERR_NONE);
-    check_int(prompt_fold(&q, &arena, &p), ERR_NONE);
+    q.messages = p.messages;
+    q.messages_count = p.count;
+    check_int(prompt_fold(&q, &arena), ERR_NONE);
     check_int(p.count, 2);
-    check_int(q.count, 1);
-    for (const struct message *const *at =
-             (const struct message *const[]){&p.messages[1], q.messages, NULL};
-         *at; at++) {
-        check_int((*at)->count, 3);
-        check_int((*at)->parts[0].kind, PART_TEXT);
-        check_int((*at)->parts[1].kind, PART_IMAGE);
-        check_str((*at)->parts[2].text, images[1]);
+    check_int(q.messages_count, 1);
+    const struct message *const both[] = {&p.messages[1], q.messages};
+    for (int i = 0; i < 2; i++) {
+        check_int(both[i]->count, 3);
+        check_int(both[i]->parts[0].kind, PART_TEXT);
+        check_int(both[i]->parts[1].kind, PART_IMAGE);
+        check_str(both[i]->parts[2].text, images[1]);
     }
     check_str(q.messages[0].parts[0].text, STR("D\n\nwhat?"));
     arena_fini(&arena);
+}
+
+/* Conversations of other shapes, as the stateless APIs bring them: "s:", "u:", "a:", "i:" (the
+ * user's image). */
+static void test_fold(void **state)
+{
+    static const struct {
+        const char *messages[5];
+        const char *want;
+    } cases[] = {
+        {{"u:q"}, "user: q"},
+        {{"s:A", "s:B", "u:q"}, "user: A//B//q"},
+        {{"s:A"}, "user: A"},
+        {{"s:A", "a:hello", "u:q"}, "user: A|assistant: hello|user: q"},
+        {{"s:A", "u:q", "s:late"}, "user: A//q|system: late"},
+        {{"s:A", "i:pic", "a:x"}, "user: A|assistant: x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena arena;
+        struct part parts[5];
+        struct message m[5];
+        struct ask q = ask_none;
+        char got[200];
+
+        arena_init(&arena, 0);
+        q.messages = m;
+        for (size_t n = 0; n < 5 && cases[i].messages[n]; n++) {
+            const char *s = cases[i].messages[n];
+            parts[n] =
+                (struct part){.kind = s[0] == 'i' ? PART_IMAGE : PART_TEXT, .text = str_of(s + 2)};
+            m[n] = (struct message){.role = s[0] == 's'   ? ROLE_SYSTEM
+                                            : s[0] == 'a' ? ROLE_ASSISTANT
+                                                          : ROLE_USER,
+                                    .parts = &parts[n],
+                                    .count = 1};
+            q.messages_count = n + 1;
+        }
+        check_int(prompt_fold(&q, &arena), ERR_NONE);
+        struct prompt p = {(struct message *)(uintptr_t)q.messages, q.messages_count};
+        write_out(got, sizeof got, &p);
+        check_str(str_of(got), str_of(cases[i].want));
+        if (cases[i].messages[1] && cases[i].messages[1][0] == 'i') {
+            check_int(q.messages[0].count, 2); /* the image is still there */
+            check_int(q.messages[0].parts[1].kind, PART_IMAGE);
+        }
+        arena_fini(&arena);
+    }
 }
 
 static void test_no_system(void **state)
@@ -126,14 +179,12 @@ static void test_no_system(void **state)
     struct arena arena;
     struct shelf_answer none = {.count = 0};
     struct turn_ask ask = {.message = STR("m")};
-    struct prompt p, q;
+    struct prompt p;
     char got[100];
 
     arena_init(&arena, 0);
     check_int(prompt_build(&p, &arena, &silent, &ask, &none), ERR_NONE);
-    check_true(!p.has_system);
-    check_int(prompt_fold(&q, &arena, &p), ERR_NONE);
-    write_out(got, sizeof got, &q);
+    write_out(got, sizeof got, &p);
     check_str(str_of(got), STR("user: m"));
     arena_fini(&arena);
 }
@@ -141,9 +192,8 @@ static void test_no_system(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_system),
-        cmocka_unit_test(test_history),
-        cmocka_unit_test(test_images),
+        cmocka_unit_test(test_system),    cmocka_unit_test(test_history),
+        cmocka_unit_test(test_images),    cmocka_unit_test(test_fold),
         cmocka_unit_test(test_no_system),
     };
     return cmocka_run_group_tests_name("prompt", tests, NULL, NULL);
