@@ -180,7 +180,7 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
     bool wanted = err_row(e)->retry;
     int kind = why->http_status;
 
-    if (a->sent || a->retries >= a->backend->conf.retries) return -1;
+    if (a->sent || a->q->once || a->retries >= a->backend->conf.retries) return -1;
     if (e == ERR_NETWORK && kind == HTTP_FAULT_TLS) return -1;
     if (e == ERR_TIMEOUT && a->status == 0) { /* nothing came: connect or first byte */
         if (a->timeouts++ || (kind == HTTP_FAULT_CONNECT && a->q->others_ready)) return -1;
