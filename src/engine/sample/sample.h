@@ -1,6 +1,6 @@
-/* Logits -> token, in the order of the reference (local-models.md section 6): repetition penalty, n-gram
- * ban, presence and frequency, temperature, top-k, top-p, min-p.  Temperature 0 takes the largest,
- * the lowest id on ties.  One sampler belongs to one answer and one thread. */
+/* Logits -> token, in the order of the reference (local-models.md section 6): repetition penalty,
+ * n-gram ban, presence and frequency, temperature, top-k, top-p, min-p.  Temperature 0 takes the
+ * largest, the lowest id on ties.  One sampler belongs to one answer and one thread. */
 #ifndef SEMA_ENGINE_SAMPLE_SAMPLE_H
 #define SEMA_ENGINE_SAMPLE_SAMPLE_H
 

@@ -2,37 +2,15 @@
  * (allOf, $ref beside other keywords, a property named in two of them); what they say together is
  * worked out, and each such set becomes one rule, so that recursive schemas are rules that call
  * themselves. */
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
 #include "conf/limits.h"
-#include "engine/sample/net.h"
+#include "engine/sample/schema.h"
 
-enum { SET_MAX = 32 };
-
-/* The schemas of one place. */
-struct set {
-    yyjson_val *at[SET_MAX];
-    size_t count;
-};
-
-struct rule {
-    struct set set;
-    uint32_t node;
-    struct rule *older;
-};
-
-struct compile {
-    struct net *n;
-    yyjson_val *root;
-    struct rule *rules;
-    unsigned depth;
-};
-
-static uint32_t fail(struct compile *c, enum err e, const char *what, str which)
+uint32_t schema_fail(struct compile *c, enum err e, const char *what, str which)
 {
     net_fail(c->n, e, "%s%.*s", what, (int)(which.len > 80 ? 80 : which.len),
              which.at ? which.at : "");
@@ -62,13 +40,13 @@ static bool check_keywords(struct compile *c, yyjson_val *schema)
 
     if (yyjson_is_bool(schema)) return true;
     if (!yyjson_is_obj(schema)) {
-        fail(c, ERR_INVALID, "a schema must be an object or a boolean", STR_NONE);
+        schema_fail(c, ERR_INVALID, "a schema must be an object or a boolean", STR_NONE);
         return false;
     }
     yyjson_obj_foreach(json_object_of(schema), i, max, key, v)
     {
         if (named(json_str(key), known)) continue;
-        fail(c, ERR_UNSUPPORTED, "schema keyword not supported: ", json_str(key));
+        schema_fail(c, ERR_UNSUPPORTED, "schema keyword not supported: ", json_str(key));
         return false;
     }
     return true;
@@ -96,7 +74,7 @@ static unsigned type_named(struct compile *c, yyjson_val *v)
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (str_eq(json_str(v), str_of(types[i].name))) return types[i].type;
-    fail(c, ERR_INVALID, "unknown type: ", json_str(v));
+    schema_fail(c, ERR_INVALID, "unknown type: ", json_str(v));
     return 0;
 }
 
@@ -144,7 +122,7 @@ static uint32_t count_of(struct compile *c, yyjson_val *schema, const char *key,
     if (v == NULL) return otherwise;
     double d = yyjson_get_num(v);
     if (!yyjson_is_num(v) || !(d >= 0) || d != floor(d)) {
-        fail(c, ERR_INVALID, "not a count: ", str_of(key));
+        schema_fail(c, ERR_INVALID, "not a count: ", str_of(key));
         return otherwise;
     }
     return d > 1e9 ? 1000000000u : (uint32_t)d;
@@ -167,31 +145,31 @@ static void counts_of(struct compile *c, const struct set *s, const char *low, c
 
 static uint32_t rule_of(struct compile *c, const struct set *s);
 
-static uint32_t value_of(struct compile *c, const struct set *s, uint32_t next)
+uint32_t schema_value(struct compile *c, const struct set *s, uint32_t next)
 {
     return net_call(c->n, rule_of(c, s), next);
 }
 
-static bool set_add(struct compile *c, struct set *s, yyjson_val *schema)
+bool schema_add(struct compile *c, struct set *s, yyjson_val *schema)
 {
     for (size_t i = 0; i < s->count; i++)
         if (s->at[i] == schema) return true;
     if (s->count == SET_MAX) {
-        fail(c, ERR_LIMIT, "too many schemas hold at one place", STR_NONE);
+        schema_fail(c, ERR_LIMIT, "too many schemas hold at one place", STR_NONE);
         return false;
     }
     s->at[s->count++] = schema;
     return true;
 }
 
-static uint32_t blank(struct compile *c, uint32_t next) /* one or none */
+uint32_t schema_blank(struct compile *c, uint32_t next) /* one or none */
 {
     return net_either(c->n, next, net_byte(c->n, ' ', ' ', next));
 }
 
-static uint32_t comma(struct compile *c, uint32_t next)
+uint32_t schema_comma(struct compile *c, uint32_t next)
 {
-    return net_byte(c->n, ',', ',', blank(c, next));
+    return net_byte(c->n, ',', ',', schema_blank(c, next));
 }
 
 /* ---- strings ---- */
@@ -229,7 +207,8 @@ static uint32_t string_of(struct compile *c, const struct set *s, uint32_t next)
         for (int k = 0; k < 2; k++) {
             if (given[k].at == NULL || str_eq(given[k], pattern)) continue;
             if (pattern.at)
-                return fail(c, ERR_UNSUPPORTED, "two patterns or formats for one string", STR_NONE);
+                return schema_fail(c, ERR_UNSUPPORTED, "two patterns or formats for one string",
+                                   STR_NONE);
             pattern = given[k];
         }
     }
@@ -252,7 +231,7 @@ static bool element_set(struct compile *c, const struct set *s, size_t index, st
         yyjson_val *prefix = json_get(s->at[i], "prefixItems"),
                    *items = json_get(s->at[i], "items");
         yyjson_val *mine = index < yyjson_arr_size(prefix) ? yyjson_arr_get(prefix, index) : items;
-        if (mine && !set_add(c, out, mine)) return false;
+        if (mine && !schema_add(c, out, mine)) return false;
         if (mine && yyjson_is_false(mine)) return false;
     }
     return true;
@@ -284,13 +263,13 @@ static uint32_t array_of(struct compile *c, const struct set *s, uint32_t next)
     uint32_t rest_min = min > prefix ? min - (uint32_t)prefix : 0;
     uint32_t rest_max = max == NET_FOREVER ? NET_FOREVER : max - (uint32_t)prefix;
     if (rest) {
-        uint32_t more = comma(c, value_of(c, &element, n->end));
+        uint32_t more = schema_comma(c, schema_value(c, &element, n->end));
         if (prefix) {
             at = net_repeat(n, more, rest_min, rest_max, close);
         } else {
             uint32_t least = rest_min ? rest_min - 1 : 0;
             uint32_t most = rest_max == NET_FOREVER ? NET_FOREVER : rest_max - 1;
-            at = value_of(c, &element, net_repeat(n, more, least, most, close));
+            at = schema_value(c, &element, net_repeat(n, more, least, most, close));
             if (min == 0) at = net_either(n, at, close);
         }
     } else if (min <= prefix) {
@@ -299,177 +278,12 @@ static uint32_t array_of(struct compile *c, const struct set *s, uint32_t next)
     for (size_t i = prefix; i-- > 0 && !n->failed;) {
         uint32_t one = n->nowhere;
         if (element_set(c, s, i, &element)) {
-            one = value_of(c, &element, at);
-            if (i > 0) one = comma(c, one);
+            one = schema_value(c, &element, at);
+            if (i > 0) one = schema_comma(c, one);
         }
         at = i >= min ? net_either(n, one, close) : one;
     }
     return net_byte(n, '[', '[', at);
-}
-
-/* ---- objects ---- */
-
-struct property {
-    str name;
-    struct set set;
-    bool required, forbidden;
-};
-
-struct object {
-    struct property *at;
-    size_t count, cap;
-    uint32_t anything, wide; /* the rest of a key; the same after a character beyond ASCII */
-    bool more;               /* others may follow */
-    struct set rest;         /* what they must be */
-};
-
-static struct property *property_named(struct object *o, str name)
-{
-    for (size_t i = 0; i < o->count; i++)
-        if (str_eq(o->at[i].name, name)) return &o->at[i];
-    assert(o->count < o->cap);
-    o->at[o->count] = (struct property){.name = name};
-    return &o->at[o->count++];
-}
-
-static void object_names(struct compile *c, const struct set *s, struct object *o)
-{
-    size_t i, max;
-    yyjson_val *key, *v;
-
-    for (size_t k = 0; k < s->count; k++) {
-        yyjson_val *properties = json_get(s->at[k], "properties"),
-                   *required = json_get(s->at[k], "required");
-        if (properties && !yyjson_is_obj(properties))
-            fail(c, ERR_INVALID, "properties must be an object", STR_NONE);
-        if (required && !yyjson_is_arr(required))
-            fail(c, ERR_INVALID, "required must be a list", STR_NONE);
-        yyjson_obj_foreach(json_object_of(properties), i, max, key, v)
-        {
-            property_named(o, json_str(key));
-        }
-    }
-    for (size_t k = 0; k < s->count; k++) {
-        yyjson_arr_foreach(json_array_of(json_get(s->at[k], "required")), i, max, v)
-        {
-            if (!yyjson_is_str(v))
-                fail(c, ERR_INVALID, "required must be a list of names", STR_NONE);
-            property_named(o, json_str(v))->required = true;
-        }
-    }
-}
-
-static void object_read(struct compile *c, const struct set *s, struct object *o)
-{
-    for (size_t k = 0; k < s->count; k++)
-        o->cap += yyjson_obj_size(json_get(s->at[k], "properties")) +
-                  yyjson_arr_size(json_get(s->at[k], "required"));
-    o->at = arena_array(c->n->arena, struct property, o->cap + 1);
-    if (o->at == NULL) {
-        fail(c, ERR_MEMORY, "out of memory", STR_NONE);
-        return;
-    }
-    object_names(c, s, o);
-    o->more = true;
-    for (size_t k = 0; k < s->count && !c->n->failed; k++) {
-        yyjson_val *properties = json_get(s->at[k], "properties");
-        yyjson_val *rest = json_get(s->at[k], "additionalProperties");
-        for (size_t i = 0; i < o->count; i++) {
-            struct property *p = &o->at[i];
-            yyjson_val *mine = yyjson_obj_getn(properties, p->name.at, p->name.len);
-            if (mine == NULL) mine = rest;
-            if (mine && yyjson_is_false(mine)) p->forbidden = true;
-            if (mine && !set_add(c, &p->set, mine)) return;
-        }
-        if (rest && yyjson_is_false(rest)) o->more = false;
-        if (rest && !set_add(c, &o->rest, rest)) return;
-        /* Not said: then only the properties that are named, the least surprising of what is
-         * allowed. */
-        if (rest == NULL && yyjson_obj_size(properties)) o->more = false;
-    }
-}
-
-/* The inside of a key that is none of the names: off their common way at some character, then
- * anything. */
-static uint32_t other_key(struct compile *c, const struct object *o, str so_far, uint32_t close)
-{
-    struct net *n = c->n;
-    uint32_t starts[130];
-    struct net_range free_chars[130];
-    bool taken[256] = {false}, is_name = false;
-    size_t count = 0, ranges = 0;
-
-    for (size_t i = 0; i < o->count; i++) {
-        str name = o->at[i].name;
-        if (!str_starts(name, so_far)) continue;
-        if (name.len == so_far.len)
-            is_name = true;
-        else
-            taken[(unsigned char)name.at[so_far.len]] = true;
-    }
-    for (unsigned b = 0x20; b < 0x80; b++)
-        if (!taken[b] && b != '"' && b != '\\') free_chars[ranges++] = (struct net_range){b, b};
-    /* Beyond ASCII only where no name goes on with such a byte. */
-    bool wide = true;
-    for (unsigned b = 0x80; b < 0x100; b++) wide = wide && !taken[b];
-    if (wide) starts[count++] = o->wide;
-    size_t to = 0; /* neighbours joined */
-    for (size_t i = 1; i < ranges; i++) {
-        if (free_chars[i].low == free_chars[to].high + 1)
-            free_chars[to].high = free_chars[i].high;
-        else
-            free_chars[++to] = free_chars[i];
-    }
-    starts[count++] = ranges ? net_chars(n, free_chars, to + 1, o->anything) : n->nowhere;
-    if (!is_name && so_far.len) starts[count++] = close;
-    for (unsigned b = 0x20; b < 0x80; b++) {
-        if (!taken[b] || b == '"' || b == '\\') continue;
-        for (size_t i = 0; i < o->count; i++) {
-            str name = o->at[i].name;
-            if (!str_starts(name, so_far) || name.len <= so_far.len ||
-                (unsigned char)name.at[so_far.len] != b)
-                continue;
-            starts[count++] = net_byte(n, (uint8_t)b, (uint8_t)b,
-                                       other_key(c, o, str_head(name, so_far.len + 1), close));
-            break;
-        }
-        if (n->failed) return n->nowhere;
-    }
-    return net_branch(n, starts, count);
-}
-
-/* Properties in order, each once; two rows of nodes: nothing written yet, and something. */
-static uint32_t object_of(struct compile *c, const struct set *s, uint32_t next)
-{
-    struct net *n = c->n;
-    struct object o = {0};
-
-    object_read(c, s, &o);
-    if (n->failed) return n->nowhere;
-    uint32_t close = net_byte(n, '}', '}', next), first = close, after = close;
-    if (o.more) {
-        uint32_t value = net_byte(n, ':', ':', blank(c, value_of(c, &o.rest, n->end)));
-        o.anything = net_call(n, net_string_tail(n), value);
-        o.wide = net_chars(n, &(struct net_range){0x80, 0x10FFFF}, 1, o.anything);
-        uint32_t close_key = net_byte(n, '"', '"', value);
-        uint32_t pair = net_byte(n, '"', '"', other_key(c, &o, STR(""), close_key));
-        after = net_repeat(n, comma(c, net_call(n, pair, n->end)), 0, NET_FOREVER, close);
-        first = net_either(n, net_call(n, pair, after), close);
-    }
-    for (size_t i = o.count; i-- > 0 && !n->failed;) {
-        struct property *p = &o.at[i];
-        if (p->forbidden) {
-            if (p->required) return n->nowhere;
-            continue;
-        }
-        uint32_t value = net_byte(n, ':', ':', blank(c, value_of(c, &p->set, n->end)));
-        uint32_t pair =
-            net_byte(n, '"', '"', net_json_text(n, p->name, net_byte(n, '"', '"', value)));
-        uint32_t begins = net_call(n, pair, after), goes_on = comma(c, net_call(n, pair, after));
-        first = p->required ? begins : net_either(n, begins, first);
-        after = p->required ? goes_on : net_either(n, goes_on, after);
-    }
-    return net_byte(n, '{', '{', first);
 }
 
 /* ---- enum and const ---- */
@@ -519,8 +333,8 @@ static uint32_t literal(struct compile *c, yyjson_val *v, uint32_t next)
     buf_init(&b, GRAMMAR_SCHEMA_BYTES_MAX * 2);
     struct json_out out = json_begin(&b);
     json_val(&out, v);
-    uint32_t node =
-        b.bad ? fail(c, ERR_MEMORY, "out of memory", STR_NONE) : net_text(c->n, buf_str(&b), next);
+    uint32_t node = b.bad ? schema_fail(c, ERR_MEMORY, "out of memory", STR_NONE)
+                          : net_text(c->n, buf_str(&b), next);
     buf_fini(&b);
     return node;
 }
@@ -539,8 +353,8 @@ static uint32_t enum_of(struct compile *c, const struct set *s, yyjson_val *from
         if (has_any(s->at[i],
                     "properties required additionalProperties items prefixItems minItems maxItems "
                     "minLength maxLength pattern minimum maximum"))
-            return fail(c, ERR_UNSUPPORTED, "enum or const beside keywords that limit it further",
-                        STR_NONE);
+            return schema_fail(c, ERR_UNSUPPORTED,
+                               "enum or const beside keywords that limit it further", STR_NONE);
     }
     if (!list) count = 1;
     for (size_t i = 0; i < count && !c->n->failed; i++) {
@@ -561,7 +375,7 @@ static void bounds_of(struct compile *c, const struct set *s, bool *has_min, dou
     for (size_t i = 0; i < s->count; i++) {
         yyjson_val *low = json_get(s->at[i], "minimum"), *high = json_get(s->at[i], "maximum");
         if ((low && !yyjson_is_num(low)) || (high && !yyjson_is_num(high))) {
-            fail(c, ERR_INVALID, "minimum and maximum must be numbers", STR_NONE);
+            schema_fail(c, ERR_INVALID, "minimum and maximum must be numbers", STR_NONE);
             return;
         }
         if (low && (!*has_min || yyjson_get_num(low) > *min)) *min = yyjson_get_num(low);
@@ -585,7 +399,7 @@ static uint32_t plain_of(struct compile *c, const struct set *s)
         types &= type_of_schema(c, s->at[i]) & implied_types(s->at[i]);
         yyjson_val *list = json_get(s->at[i], "enum"), *fixed = json_get(s->at[i], "const");
         if (list && !yyjson_is_arr(list))
-            return fail(c, ERR_INVALID, "enum must be a list", STR_NONE);
+            return schema_fail(c, ERR_INVALID, "enum must be a list", STR_NONE);
         if (values == NULL) values = list ? list : fixed;
     }
     if (n->failed) return n->nowhere;
@@ -602,7 +416,7 @@ static uint32_t plain_of(struct compile *c, const struct set *s)
         all[count++] = net_integer(n, has_min, min, has_max, max, n->end);
     if (types & T_STR) all[count++] = string_of(c, s, n->end);
     if (types & T_ARR) all[count++] = array_of(c, s, n->end);
-    if (types & T_OBJ) all[count++] = object_of(c, s, n->end);
+    if (types & T_OBJ) all[count++] = schema_object(c, s, n->end);
     return net_branch(n, all, count);
 }
 
@@ -630,7 +444,7 @@ static yyjson_val *resolve(struct compile *c, str ref)
         snprintf(pointer, sizeof pointer, "%.*s", STR_ARG(str_tail(ref, 1)));
         found = yyjson_ptr_getn(c->root, pointer, strlen(pointer));
     }
-    if (found == NULL) fail(c, ERR_INVALID, "$ref leads nowhere in the schema: ", ref);
+    if (found == NULL) schema_fail(c, ERR_INVALID, "$ref leads nowhere in the schema: ", ref);
     return found;
 }
 
@@ -659,7 +473,7 @@ static void expand(struct expansion *x, struct todo *todo, struct set plain)
     if (c->n->failed) return;
     if (todo == NULL) {
         if (++x->count > GRAMMAR_ALTERNATIVES_MAX)
-            fail(c, ERR_LIMIT, "too many alternatives at one place", STR_NONE);
+            schema_fail(c, ERR_LIMIT, "too many alternatives at one place", STR_NONE);
         else
             x->all = net_either(c->n, x->all, plain_of(c, &plain));
         return;
@@ -670,7 +484,7 @@ static void expand(struct expansion *x, struct todo *todo, struct set plain)
     for (const struct todo *t = todo->from; t; t = t->from, steps++)
         if (t->schema == schema) return; /* through itself to itself: adds nothing */
     if (steps > GRAMMAR_DEPTH_MAX) {
-        fail(c, ERR_LIMIT, "references nested too deep", STR_NONE);
+        schema_fail(c, ERR_LIMIT, "references nested too deep", STR_NONE);
         return;
     }
     struct todo *rest = todo->rest;
@@ -683,14 +497,14 @@ static void expand(struct expansion *x, struct todo *todo, struct set plain)
             expand(x, rest, plain);
             return;
         }
-    if (!set_add(c, &plain, schema)) return;
+    if (!schema_add(c, &plain, schema)) return;
 
     struct todo ref, *members;
     yyjson_val *reference = json_get(schema, "$ref"), *all_of = json_get(schema, "allOf");
     size_t count = yyjson_arr_size(all_of);
     members = count ? arena_array(c->n->arena, struct todo, count) : NULL;
     if (count && members == NULL) {
-        fail(c, ERR_MEMORY, "out of memory", STR_NONE);
+        schema_fail(c, ERR_MEMORY, "out of memory", STR_NONE);
         return;
     }
     for (i = count; i-- > 0; rest = &members[i]) /* the first one is looked into first */
@@ -703,7 +517,7 @@ static void expand(struct expansion *x, struct todo *todo, struct set plain)
     yyjson_val *any = json_get(schema, "anyOf"), * or = json_get(schema, "oneOf");
     if ((any && !yyjson_is_arr(any)) || (or &&!yyjson_is_arr(or)) ||
         (all_of && !yyjson_is_arr(all_of))) {
-        fail(c, ERR_INVALID, "anyOf, oneOf and allOf must be lists", STR_NONE);
+        schema_fail(c, ERR_INVALID, "anyOf, oneOf and allOf must be lists", STR_NONE);
         return;
     }
     if (any && or) {
@@ -732,13 +546,13 @@ static uint32_t rule_of(struct compile *c, const struct set *s)
     for (struct rule *r = c->rules; r; r = r->older)
         if (same_set(&r->set, s)) return r->node;
     struct rule *r = arena_new(n->arena, struct rule);
-    if (r == NULL) return fail(c, ERR_MEMORY, "out of memory", STR_NONE);
+    if (r == NULL) return schema_fail(c, ERR_MEMORY, "out of memory", STR_NONE);
     if (++c->depth > GRAMMAR_DEPTH_MAX)
-        return fail(c, ERR_LIMIT, "the schema is nested too deep", STR_NONE);
+        return schema_fail(c, ERR_LIMIT, "the schema is nested too deep", STR_NONE);
     *r = (struct rule){.set = *s, .node = net_later(n), .older = c->rules};
     c->rules = r;
     struct todo *todo = arena_array(n->arena, struct todo, s->count + 1);
-    if (todo == NULL) return fail(c, ERR_MEMORY, "out of memory", STR_NONE);
+    if (todo == NULL) return schema_fail(c, ERR_MEMORY, "out of memory", STR_NONE);
     for (size_t i = 0; i < s->count; i++)
         todo[i] = (struct todo){s->at[i], NULL, i + 1 < s->count ? &todo[i + 1] : NULL};
     struct expansion x = {.c = c, .all = n->nowhere};
@@ -753,5 +567,5 @@ uint32_t schema_compile(struct net *n, yyjson_val *root, yyjson_val *schema, uin
     struct compile c = {.n = n, .root = root};
     struct set s = {.at = {schema}, .count = 1};
 
-    return value_of(&c, &s, next);
+    return schema_value(&c, &s, next);
 }

@@ -10,4 +10,7 @@ value str_split_lines(struct render *r, str s, bool keep_ends);
 value str_pad(struct render *r, str s, int64_t width, str fill, char side);
 value str_join(struct render *r, str between, const struct value_list *parts);
 
+bool str_method_exists(str name);
+value str_method_call(struct render *r, const struct method *m, const struct args *a);
+
 #endif

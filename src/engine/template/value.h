@@ -53,8 +53,8 @@ struct value_range {
     size_t count;
 };
 
-/* The i-th number.  Reckoned modulo 2^64: between two elements that fit there may be a step that does
- * not. */
+/* The i-th number.  Reckoned modulo 2^64: between two elements that fit there may be a step that
+ * does not. */
 static inline int64_t value_range_at(const struct value_range *r, uint64_t i)
 {
     return (int64_t)((uint64_t)r->start + i * (uint64_t)r->step);
