@@ -6,12 +6,12 @@
  *     client_origin  one address with one credential: its kept connections
  *
  *     call:   DIALING -> SENDING -> READING -> gone      (kept connection: starts at SENDING)
- *             SENDING -> DIALING                         a kept connection was dead: once
+ *             SENDING -> DIALING         a kept connection was dead: once
  *     conn:   CONNECTING -> TUNNEL -> TLS -> OPEN <-> kept
- *             any -> CLOSED              its memory goes with libuv's closing callback, so whoever is on
- *                                        the stack may still look at it
+ *             any -> CLOSED              its memory goes with libuv's closing callback: whoever
+ *                                        is on the stack may still look at it
  *
- * Every event of a call may cancel it or start others; code that gave one looks at conn->call anew. */
+ * Every event of a call may cancel it or start others; code that gave one reads conn->call anew. */
 #ifndef SEMA_HTTP_CLIENT_IN_H
 #define SEMA_HTTP_CLIENT_IN_H
 

@@ -356,7 +356,7 @@ static void test_more_than_the_answer(void **state)
 
 static void serve_stale(struct peer *p, int fd, int nth)
 {
-    int *reset = p->ctx;
+    atomic_int *reset = p->ctx;
 
     if (!peer_read(p, fd, NULL, 0, NULL)) return;
     peer_send(fd, OK);
@@ -365,13 +365,14 @@ static void serve_stale(struct peer *p, int fd, int nth)
         return;
     }
     peer_read(p, fd, NULL, 0, NULL); /* the second request is read and never answered */
-    if (*reset) peer_reset(fd);
+    if (atomic_load(reset)) peer_reset(fd);
 }
 
 static void test_stale(void **state)
 {
     (void)state;
-    for (int reset = 0; reset < 2; reset++) {
+    for (int i = 0; i < 2; i++) {
+        atomic_int reset = i;
         serve_with(serve_stale, &reset);
         check_call(quick, ERR_NONE, 200, "ok");
         check_call(quick, ERR_NONE, 200, "ok");
@@ -380,6 +381,8 @@ static void test_stale(void **state)
         http_client_free(client);
         client_open((struct http_client_conf){0});
         spin(10);
+        peer_stop(&peer);
+        peer.fd = 0;
     }
 }
 
@@ -445,7 +448,7 @@ static void test_kept_limits(void **state)
 
 struct script {
     const char *answer;
-    size_t cut; /* a pause after so many bytes; SIZE_MAX: none */
+    atomic_size_t cut; /* a pause after so many bytes; SIZE_MAX: none */
     bool reset, stay;
 };
 
@@ -567,7 +570,7 @@ static void test_every_cut(void **state)
 
 static void serve_big_head(struct peer *p, int fd, int nth)
 {
-    const int *bytes = p->ctx;
+    atomic_int *bytes = p->ctx;
     char line[128];
 
     (void)nth;
@@ -589,7 +592,7 @@ static void serve_big_head(struct peer *p, int fd, int nth)
 static void test_head_limit(void **state)
 {
     (void)state;
-    for (int bytes = 50000; bytes <= 100000; bytes += 50000) {
+    for (atomic_int bytes = 50000; bytes <= 100000; bytes += 50000) {
         serve_with(serve_big_head, &bytes);
         check_call(quick, bytes == 50000 ? ERR_NONE : ERR_SERVER, bytes == 50000 ? 200 : 0, NULL);
     }
@@ -597,7 +600,7 @@ static void test_head_limit(void **state)
 
 static void serve_many_fields(struct peer *p, int fd, int nth)
 {
-    const int *count = p->ctx;
+    atomic_int *count = p->ctx;
 
     (void)nth;
     if (!peer_read(p, fd, NULL, 0, NULL)) return;
@@ -610,7 +613,7 @@ static void serve_many_fields(struct peer *p, int fd, int nth)
 static void test_field_limit(void **state)
 {
     (void)state;
-    for (int count = 256; count <= 257; count++) {
+    for (atomic_int count = 256; count <= 257; count++) {
         serve_with(serve_many_fields, &count);
         check_call(quick, count == 256 ? ERR_NONE : ERR_SERVER, 0, NULL);
     }
@@ -946,7 +949,7 @@ static void test_abandon(void **state)
 static void serve_endless(struct peer *p, int fd, int nth)
 {
     static const char zeros[8192];
-    size_t *sent = p->ctx;
+    atomic_size_t *sent = p->ctx;
 
     (void)nth;
     peer_read(p, fd, NULL, 0, NULL);
@@ -963,7 +966,7 @@ static void on_resume(struct timer *t)
 /* A paused call takes no more, does not count as silent, and goes on where it was. */
 static void test_pause(void **state)
 {
-    size_t sent = 0;
+    atomic_size_t sent = 0;
     struct probe p = {.pause_in = IN_HEAD};
     struct http_ask ask = quick;
 
