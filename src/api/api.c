@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "api/docs.h"
 #include "api/errors.h"
 #include "api/health.h"
 #include "api/inside.h"
@@ -313,7 +312,6 @@ enum err api_new(struct api **out, const struct api_parts *parts, struct err_not
     if (!e) e = metrics_new(&a->metrics);
     if (!e) e = health_probe_new(&a->probe);
     if (!e) e = openapi_make(&a->openapi, conf);
-    if (!e) e = docs_make(&a->page, &a->page_policy);
     if (e) {
         api_free(a);
         return e;

@@ -1,6 +1,8 @@
-#include "api/docs.h"
+/* The page over /openapi.json: one document that needs nothing from elsewhere (http-api.md section
+ * 12). */
 
 #include <openssl/evp.h>
+#include <pthread.h>
 
 #include "api/inside.h"
 
@@ -31,7 +33,9 @@ static void add_hash(struct buf *to, str text)
     buf_add(to, STR("'"));
 }
 
-enum err docs_make(struct buf *page, struct buf *policy)
+/* Initialises and fills both: the page, and the Content-Security-Policy that lets nothing but its
+ * own style and script in. */
+static enum err make(struct buf *page, struct buf *policy)
 {
     str html = piece(docs_html, docs_html_end), css = piece(docs_css, docs_css_end),
         js = piece(docs_js, docs_js_end);
@@ -57,8 +61,29 @@ enum err docs_make(struct buf *page, struct buf *policy)
     return page->bad || policy->bad ? ERR_MEMORY : ERR_NONE;
 }
 
+/* At its first request: hashing brings OpenSSL to life, more than a megabyte that an idle server
+ * with plain HTTP does without. */
+static enum err made(struct api *a)
+{
+    static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+    enum err e = ERR_NONE;
+
+    pthread_mutex_lock(&making);
+    if (a->page.len == 0) e = make(&a->page, &a->page_policy);
+    if (e) {
+        buf_fini(&a->page);
+        buf_fini(&a->page_policy);
+    }
+    pthread_mutex_unlock(&making);
+    return e;
+}
+
 void docs_page(struct call *c)
 {
+    if (made(c->api)) {
+        call_out_of_memory(c);
+        return;
+    }
     response_header(c->r, "Content-Security-Policy", buf_str(&c->api->page_policy));
     response_header(c->r, "Referrer-Policy", STR("no-referrer"));
     call_send(c, 200, "text/html; charset=utf-8", buf_str(&c->api->page));

@@ -50,9 +50,9 @@ enum err http_client_new(struct http_client **out, struct loop *l,
     }
     if (!ok) e = err_set(why, ERR_MEMORY, "out of memory for provider calls");
     if (!e) e = proxy_init(&c->proxy, conf->proxy, conf->no_proxy, &c->arena, why);
-    /* Authorities of the settings are read now, so that a mistake shows at the start; the system's
-     * wait for the first use: a plain http provider needs none. */
-    if (!e && (c->ca_file || c->ca_dir)) e = tls_context_get(&c->tls, c->ca_file, c->ca_dir, why);
+    /* A mistake shows at the start; they are read at the first use: a plain http provider needs
+     * none, and OpenSSL takes more than a megabyte. */
+    if (!e) e = tls_look(c->ca_file, c->ca_dir, why);
     if (e) {
         http_client_free(c);
         return e;

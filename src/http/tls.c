@@ -2,7 +2,9 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -178,6 +180,37 @@ static bool expect_host(SSL *ssl, str host)
     if (is_address(name)) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
+/* PEM (RFC 7468): every certificate begins so. */
+static bool holds_pem(const char *path)
+{
+    char bytes[16384];
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return false;
+
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    bool found = false;
+    while (n > 0 && !found) {
+        static const str begin = {"-----BEGIN ", 11};
+        found = str_find(str_span(bytes, n), begin) != STR_NPOS;
+        size_t kept = n < begin.len ? n : begin.len; /* it may stand across the border */
+        memmove(bytes, bytes + n - kept, kept);
+        size_t more = fread(bytes + kept, 1, sizeof bytes - kept, f);
+        n = more ? kept + more : 0;
+    }
+    fclose(f);
+    return found;
+}
+
+enum err tls_look(const char *ca_file, const char *ca_dir, struct err_note *why)
+{
+    const char *bad = ca_file && !holds_pem(ca_file)               ? ca_file
+                      : ca_dir && access(ca_dir, R_OK | X_OK) != 0 ? ca_dir
+                                                                   : NULL;
+
+    if (bad == NULL) return ERR_NONE;
+    return err_set(why, ERR_INVALID, "no certificate authorities can be read from \"%s\"", bad);
 }
 
 enum err tls_new(struct tls **out, struct tls_context *ctx, str host, struct ssl_session_st *resume,

@@ -25,6 +25,10 @@ struct ssl_session_st; /* what a later connection to the same host may resume */
 enum err tls_context_get(struct tls_context **out, const char *ca_file, const char *ca_dir,
                          struct err_note *why);
 
+/* Whether the settings name authorities that can be read, by a look at the bytes: without bringing
+ * OpenSSL to life, which takes more than a megabyte.  ERR_INVALID as above. */
+enum err tls_look(const char *ca_file, const char *ca_dir, struct err_note *why);
+
 /* `host` without brackets; `resume` may be NULL and stays the caller's. */
 enum err tls_new(struct tls **out, struct tls_context *ctx, str host, struct ssl_session_st *resume,
                  struct err_note *why);
