@@ -44,7 +44,7 @@ value render_fail(struct render *r, enum err e, const char *format, ...)
 bool render_step(struct render *r, size_t steps);
 static inline bool render_bytes(struct render *r, size_t bytes)
 {
-    return render_step(r, 1 + bytes / 64);
+    return render_step(r, 1 + bytes / 256);
 }
 bool render_enter(struct render *r); /* one level deeper; false when too deep */
 static inline void render_leave(struct render *r)
