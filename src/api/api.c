@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "conf/limits.h"
 
 enum {
     EVENT_BYTES_MAX = 64 << 20, /* one piece of text; escapes make it up to six times as long */
@@ -97,7 +98,7 @@ static bool route_it(struct call *c)
     str parameter = STR_NONE;
 
     switch (
-        route_find(&c->route, &parameter, allow, c->api->conf, r->method, r->path, ws_asked(r))) {
+        route_find(&c->route, &parameter, allow, c->api->conf, r->method, c->path, ws_asked(r))) {
     case ROUTE_NONE: not_found(c); return false;
     case ROUTE_METHOD: not_allowed(c, allow); return false;
     case ROUTE_SLASH: redirect(c); return false;
@@ -120,6 +121,20 @@ static bool route_it(struct call *c)
     return true;
 }
 
+/* Clients of /v1 put base addresses and paths together in their own ways: doubled and trailing
+ * slashes say nothing there. */
+static str plain_path(const struct request *r, enum family f, struct arena *a)
+{
+    char *to = f == FAMILY_OPENAI || f == FAMILY_ANTHROPIC ? arena_take(a, r->path.len + 1) : NULL;
+    size_t n = 0;
+
+    if (to == NULL) return r->path;
+    for (size_t i = 0; i < r->path.len; i++)
+        if (r->path.at[i] != '/' || n == 0 || to[n - 1] != '/') to[n++] = r->path.at[i];
+    while (n > 1 && to[n - 1] == '/') n--;
+    return str_span(to, n);
+}
+
 static void on_head(void *ctx, struct request *r)
 {
     struct api_loop *at = ctx;
@@ -133,6 +148,8 @@ static void on_head(void *ctx, struct request *r)
     }
     *c = (struct call){.api = a, .at = at, .r = r, .owner = STR("")};
     r->app = c;
+    c->family = family_of(r->path, &r->headers);
+    c->path = plain_path(r, c->family, &r->arena);
     c->origin = headers_get(&r->headers, STR("Origin"));
     const struct cors_ask ask = {c->origin, headers_get(&r->headers, STR("Host")), r->host,
                                  headers_get(&r->headers, STR("Cookie")).at != NULL};
@@ -145,7 +162,8 @@ static void on_head(void *ctx, struct request *r)
     } else if (c->cors == CORS_REFUSED) {
         call_fail(c, 403, "origin_not_allowed", STR("Origin not allowed"));
     } else if (route_it(c) && ((c->route->flags & ROUTE_OPEN) || call_authenticate(c))) {
-        r->body_bytes_max = (size_t)a->conf->max_body_size;
+        r->body_bytes_max =
+            c->family == FAMILY_SEMA ? (size_t)a->conf->max_body_size : V1_BODY_BYTES_MAX;
     }
 }
 

@@ -5,6 +5,7 @@
 #include "api/errors.h"
 #include "api/inside.h"
 #include "api/metrics.h"
+#include "api/served/served.h"
 #include "api/validate.h"
 #include "base/clock.h"
 
@@ -95,8 +96,27 @@ static void fail(struct call *c, int status, const char *key, str detail_json, c
     buf_fini(&body);
 }
 
+/* Our codes in the words of the other families' clients; those that have none there go without. */
+static const char *code_of_family(const char *code)
+{
+    static const char *const pairs[][2] = {{"unauthorized", "invalid_api_key"},
+                                           {"not_found", "unknown_url"},
+                                           {"rate_limited", "rate_limit_exceeded"},
+                                           {"overloaded", "overloaded"}};
+
+    for (size_t i = 0; code && i < sizeof pairs / sizeof *pairs; i++)
+        if (strcmp(code, pairs[i][0]) == 0) return pairs[i][1];
+    return NULL;
+}
+
 static void fail_text(struct call *c, int status, const char *key, str detail, const char *code)
 {
+    if (c->family != FAMILY_SEMA) {
+        const struct family_error e = {
+            .status = status, .code = code_of_family(code), .message = detail};
+        served_fail(c, &e);
+        return;
+    }
     struct buf json;
     struct json_out o;
 
@@ -119,7 +139,10 @@ void call_fail_list(struct call *c, int status, const char *code, str list)
 
 void call_out_of_memory(struct call *c)
 {
-    call_fail_turn(c, ERR_MEMORY, NULL, NULL);
+    if (c->family == FAMILY_SEMA)
+        call_fail_turn(c, ERR_MEMORY, NULL, NULL);
+    else
+        call_fail(c, 503, "overloaded", STR("out of memory"));
 }
 
 static void retry_after(struct call *c, uint64_t seconds)

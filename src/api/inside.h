@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/client.h"
 #include "api/cors.h"
+#include "api/family.h"
 #include "api/host.h"
 #include "api/limit.h"
 #include "api/query.h"
@@ -70,6 +71,8 @@ struct call {
     struct api *api;
     struct api_loop *at;
     struct request *r;
+    enum family family;
+    str path; /* of the request; of /v1, without doubled and trailing slashes */
     const struct route *route; /* NULL: none */
     str session;               /* {session_id} of the path, decoded */
     enum cors cors;

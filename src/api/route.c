@@ -59,7 +59,8 @@ static bool path_fits(const struct route *r, const struct conf *conf, str path, 
     if (brace == STR_NPOS) return str_eq(path, want);
     if (!str_starts(path, str_head(want, brace))) return false;
     *parameter = str_tail(path, brace);
-    return parameter->len > 0 && str_find_char(*parameter, '/') == STR_NPOS;
+    return parameter->len > 0 &&
+           ((r->flags & ROUTE_REST) || str_find_char(*parameter, '/') == STR_NPOS);
 }
 
 static bool method_fits(const struct route *r, str method)

@@ -19,6 +19,7 @@ enum route_flags {
     ROUTE_UPGRADE = 32,  /* exists only for a request that asks for a WebSocket */
     ROUTE_METRICS = 64,  /* at METRICS_PATH */
     ROUTE_HIDDEN = 128,  /* not in /openapi.json */
+    ROUTE_REST = 256,    /* what stands for the parameter may hold '/' */
 };
 
 struct route {

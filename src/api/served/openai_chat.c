@@ -1,0 +1,240 @@
+/* POST /v1/chat/completions, the answer (openai-compat.md sections 3 and 4). */
+#include <stdio.h>
+
+#include "api/served/openai.h"
+
+const char *openai_finish(enum finish f)
+{
+    switch (f) {
+    case FINISH_LENGTH: return "length";
+    case FINISH_TOOL_CALLS: return "tool_calls";
+    case FINISH_CONTENT_FILTER: return "content_filter";
+    default: return "stop";
+    }
+}
+
+void openai_put_usage(struct json_out *o, const struct usage *u)
+{
+    json_object(o);
+    json_key(o, "prompt_tokens"), json_int(o, u->prompt_tokens);
+    json_key(o, "completion_tokens"), json_int(o, u->completion_tokens);
+    json_key(o, "total_tokens"), json_int(o, u->prompt_tokens + u->completion_tokens);
+    json_key(o, "prompt_tokens_details"), json_object(o);
+    json_key(o, "cached_tokens"), json_int(o, u->cached_tokens);
+    json_end_object(o);
+    json_key(o, "completion_tokens_details"), json_object(o);
+    json_key(o, "reasoning_tokens"), json_int(o, u->reasoning_tokens);
+    json_end_object(o);
+    json_end_object(o);
+}
+
+static void put_head(struct served *s, struct json_out *o, const char *object)
+{
+    char id[48];
+
+    snprintf(id, sizeof id, "chatcmpl-%s", s->id);
+    json_object(o);
+    json_key(o, "id"), json_text(o, str_of(id));
+    json_key(o, "object"), json_text(o, str_of(object));
+    json_key(o, "created"), json_int(o, s->created_s);
+    json_key(o, "model"), json_text(o, s->model_name);
+}
+
+/* ---- whole ---- */
+
+static void put_calls(struct served *s, struct json_out *o)
+{
+    if (s->got.calls_count == 0) return;
+    json_key(o, "tool_calls"), json_array(o);
+    for (size_t i = 0; i < s->got.calls_count; i++) {
+        const struct served_call *call = &s->got.calls[i];
+        json_object(o);
+        json_key(o, "id"), json_text(o, call->id);
+        json_key(o, "type"), json_text(o, STR("function"));
+        json_key(o, "function"), json_object(o);
+        json_key(o, "name"), json_text(o, call->name);
+        json_key(o, "arguments"), json_text(o, call->args.len ? buf_str(&call->args) : STR("{}"));
+        json_end_object(o);
+        json_end_object(o);
+    }
+    json_end_array(o);
+}
+
+static void put_details(struct served *s, struct json_out *o, const struct reply_end *end)
+{
+    str wanted = headers_get(&s->call->r->headers, STR("X-Sema-Details"));
+
+    if (!str_eq(wanted, STR("1"))) return;
+    json_key(o, "sema"), json_object(o);
+    json_key(o, "backend"), json_text_or_null(o, str_of(end->type));
+    if (end->rescued_by.len) json_key(o, "rescued_by"), json_text(o, end->rescued_by);
+    json_end_object(o);
+}
+
+static void whole(struct served *s, const struct reply_end *end, struct buf *out)
+{
+    struct json_out o = json_begin(out);
+    struct usage usage = served_usage(s, end);
+    bool no_text = s->got.text.len == 0 && s->got.calls_count > 0;
+
+    put_head(s, &o, "chat.completion");
+    json_key(&o, "choices"), json_array(&o);
+    json_object(&o);
+    json_key(&o, "index"), json_int(&o, 0);
+    json_key(&o, "message"), json_object(&o);
+    json_key(&o, "role"), json_text(&o, STR("assistant"));
+    json_key(&o, "content"),
+        json_text_or_null(&o, no_text ? STR_NONE
+                                      : str_span(s->got.text.at ? s->got.text.at : "",
+                                                 s->got.text.len));
+    json_key(&o, "refusal"), json_null(&o);
+    if (s->got.reasoning.len)
+        json_key(&o, "reasoning_content"), json_text(&o, buf_str(&s->got.reasoning));
+    put_calls(s, &o);
+    json_end_object(&o);
+    json_key(&o, "logprobs"), json_null(&o);
+    json_key(&o, "finish_reason"), json_text(&o, str_of(openai_finish(end->finish)));
+    json_end_object(&o);
+    json_end_array(&o);
+    json_key(&o, "usage"), openai_put_usage(&o, &usage);
+    put_details(s, &o, end);
+    json_end_object(&o);
+}
+
+/* ---- stream ---- */
+
+/* A chunk up to its delta's inside; close_chunk ends it. */
+static struct json_out open_chunk(struct served *s, struct buf *out)
+{
+    struct json_out o = served_frame(out, NULL);
+
+    put_head(s, &o, "chat.completion.chunk");
+    json_key(&o, "choices"), json_array(&o);
+    json_object(&o);
+    json_key(&o, "index"), json_int(&o, 0);
+    json_key(&o, "delta"), json_object(&o);
+    return o;
+}
+
+static void close_chunk(struct served *s, struct json_out *o, const char *finish)
+{
+    json_end_object(o);
+    json_key(o, "logprobs"), json_null(o);
+    json_key(o, "finish_reason"), json_text_or_null(o, str_of(finish));
+    json_end_object(o);
+    json_end_array(o);
+    if (s->include_usage) json_key(o, "usage"), json_null(o);
+    json_end_object(o);
+    served_frame_end(o->to);
+}
+
+static void begin(struct served *s, struct buf *out)
+{
+    struct json_out o = open_chunk(s, out);
+
+    json_key(&o, "role"), json_text(&o, STR("assistant"));
+    json_key(&o, "content"), json_text(&o, STR(""));
+    close_chunk(s, &o, NULL);
+}
+
+static void text(struct served *s, str piece, struct buf *out)
+{
+    struct json_out o = open_chunk(s, out);
+    json_key(&o, "content"), json_text(&o, piece);
+    close_chunk(s, &o, NULL);
+}
+
+static void reasoning(struct served *s, str piece, struct buf *out)
+{
+    struct json_out o = open_chunk(s, out);
+    json_key(&o, "reasoning_content"), json_text(&o, piece);
+    close_chunk(s, &o, NULL);
+}
+
+static void put_fragment(struct served *s, int index, str id, str name, str args, struct buf *out)
+{
+    struct json_out o = open_chunk(s, out);
+
+    json_key(&o, "tool_calls"), json_array(&o);
+    json_object(&o);
+    json_key(&o, "index"), json_int(&o, index);
+    if (id.len) {
+        json_key(&o, "id"), json_text(&o, id);
+        json_key(&o, "type"), json_text(&o, STR("function"));
+    }
+    json_key(&o, "function"), json_object(&o);
+    if (name.len) json_key(&o, "name"), json_text(&o, name);
+    json_key(&o, "arguments"), json_text(&o, args);
+    json_end_object(&o);
+    json_end_object(&o);
+    json_end_array(&o);
+    close_chunk(s, &o, NULL);
+}
+
+static void tool_begin(struct served *s, int index, str id, str name, struct buf *out)
+{
+    put_fragment(s, index, id, name, STR(""), out);
+}
+
+static void tool_args(struct served *s, int index, str fragment, struct buf *out)
+{
+    put_fragment(s, index, STR_NONE, STR_NONE, fragment, out);
+}
+
+/* A call whose arguments never came has "{}": what a client joins must be JSON. */
+static void close_calls(struct served *s, struct buf *out)
+{
+    for (size_t i = 0; i < s->got.calls_count; i++)
+        if (s->got.calls[i].args.len == 0)
+            put_fragment(s, (int)i, STR_NONE, STR_NONE, STR("{}"), out);
+}
+
+static void end(struct served *s, const struct reply_end *e, struct buf *out)
+{
+    close_calls(s, out);
+    struct json_out o = open_chunk(s, out);
+    close_chunk(s, &o, openai_finish(e->finish));
+    if (s->include_usage) {
+        struct usage usage = served_usage(s, e);
+        o = served_frame(out, NULL);
+        put_head(s, &o, "chat.completion.chunk");
+        json_key(&o, "choices"), json_array(&o), json_end_array(&o);
+        json_key(&o, "usage"), openai_put_usage(&o, &usage);
+        json_end_object(&o);
+        served_frame_end(out);
+    }
+    buf_add(out, STR("data: [DONE]\n\n"));
+}
+
+void openai_stream_fail(struct served *s, const struct family_error *e, struct buf *out)
+{
+    buf_add(out, STR("data: "));
+    family_error(out, s->dialect->family, e, STR_NONE);
+    served_frame_end(out);
+}
+
+void openai_stream_ping(struct served *s, struct buf *out)
+{
+    (void)s;
+    buf_add(out, STR(": ping\n\n"));
+}
+
+static const struct served_dialect dialect = {
+    .family = FAMILY_OPENAI,
+    .stream_type = "text/event-stream; charset=utf-8",
+    .read = openai_read_chat,
+    .whole = whole,
+    .begin = begin,
+    .text = text,
+    .reasoning = reasoning,
+    .tool_begin = tool_begin,
+    .tool_args = tool_args,
+    .end = end,
+    .fail = openai_stream_fail,
+    .ping = openai_stream_ping,
+};
+
+void served_openai_chat(struct call *c)
+{
+    served_run(c, &dialect);
+}

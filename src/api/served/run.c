@@ -1,0 +1,521 @@
+/* The course of a served request: read, ask, answer. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/metrics.h"
+#include "api/served/served.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/rand.h"
+#include "conf/limits.h"
+
+enum {
+    GOT_BYTES_MAX = UPSTREAM_ANSWER_BYTES_MAX,
+    OUT_BYTES_MAX = 2 * UPSTREAM_ANSWER_BYTES_MAX,
+    CALLS_MAX = 128,
+    ERROR_BYTES_MAX = 1 << 20,
+    MESSAGE_BYTES_MAX = 500, /* of an upstream's words */
+};
+
+/* ---- errors ---- */
+
+static const char *code_of(enum err e)
+{
+    switch (e) {
+    case ERR_CONTEXT_LENGTH: return "context_length_exceeded";
+    case ERR_CONTENT_FILTER: return "content_filter";
+    case ERR_UNSUPPORTED: return "unsupported_value";
+    case ERR_BAD_REQUEST: return "invalid_value";
+    case ERR_MODEL_NOT_FOUND: return "model_not_found";
+    case ERR_RATE_LIMIT: return "rate_limit_exceeded";
+    case ERR_TIMEOUT: return "upstream_timeout";
+    case ERR_NOT_READY: return "no_backend";
+    case ERR_AUTH:
+    case ERR_SERVER:
+    case ERR_NETWORK: return "upstream_error";
+    case ERR_MEMORY:
+    case ERR_OVERLOADED:
+    case ERR_QUOTA:
+    case ERR_QUEUE_FULL:
+    case ERR_SHUTTING_DOWN: return "overloaded";
+    default: return "internal_error";
+    }
+}
+
+/* One line of it, bounded, in whole characters. */
+static str one_line(str s, struct arena *a)
+{
+    str kept = arena_str(a, str_head(s, MESSAGE_BYTES_MAX));
+
+    while (kept.len && s.len > kept.len && ((unsigned char)s.at[kept.len] & 0xC0) == 0x80)
+        kept.len--;
+    for (size_t i = 0; i < kept.len; i++)
+        if ((unsigned char)kept.at[i] < ' ') ((char *)(uintptr_t)kept.at)[i] = ' ';
+    return kept;
+}
+
+void served_error_of(struct family_error *out, enum err e, const struct err_note *why,
+                     struct arena *a)
+{
+    *out = (struct family_error){.status = err_row(e)->status_v1,
+                                 .code = code_of(e),
+                                 .message = one_line(str_of(err_text(why, e)), a)};
+}
+
+void served_fail(struct call *c, const struct family_error *e)
+{
+    struct buf body;
+
+    buf_init(&body, ERROR_BYTES_MAX);
+    family_error(&body, c->family, e, str_of(c->r->id));
+    response_header(c->r, "request-id", str_of(c->r->id));
+    response_header(c->r, "Cache-Control", STR("no-store"));
+    call_send(c, family_status(c->family, e), "application/json",
+              body.bad ? STR("{\"error\":\"out of memory\"}") : buf_str(&body));
+    buf_fini(&body);
+}
+
+static void fail_with(struct call *c, enum err e, const struct err_note *why)
+{
+    struct family_error f;
+    char seconds[16];
+
+    served_error_of(&f, e, why, &c->r->arena);
+    if (f.status == 429 || f.status == 503) {
+        int ms = why ? why->retry_after_ms : 0;
+        snprintf(seconds, sizeof seconds, "%d", ms > 1000 ? (ms + 999) / 1000 : 1);
+        response_header(c->r, "Retry-After", str_of(seconds));
+    }
+    served_fail(c, &f);
+}
+
+/* ---- the end ---- */
+
+static void over(struct served *s)
+{
+    timer_stop(&s->hold);
+    timer_stop(&s->ping);
+    call_waited(s->call);
+    buf_fini(&s->got.text);
+    buf_fini(&s->got.reasoning);
+    for (size_t i = 0; i < s->got.calls_count; i++) buf_fini(&s->got.calls[i].args);
+    yyjson_doc_free(s->body);
+    s->body = NULL;
+    api_turn_ended(s->call->at);
+}
+
+static void on_gone(struct call *c)
+{
+    struct served *s = c->own;
+
+    reply_cancel(s->reply);
+    over(s);
+}
+
+/* ---- a stream ---- */
+
+static void on_ping(struct timer *t);
+
+static void send_head(struct served *s)
+{
+    struct call *c = s->call;
+
+    if (s->head_sent) return;
+    s->head_sent = true;
+    timer_stop(&s->hold);
+    call_dress(c);
+    response_header(c->r, "Cache-Control", STR("no-cache, no-transform"));
+    response_header(c->r, "X-Accel-Buffering", STR("no"));
+    response_header(c->r, "request-id", str_of(c->r->id));
+    response_stream(c->r, 200, s->dialect->stream_type);
+}
+
+/* What is in the loop's scratch buffer goes out; the reply waits while the client does not read. */
+static void flush(struct served *s)
+{
+    struct buf *out = &s->call->at->out;
+
+    if (out->len == 0) return;
+    timer_set(&s->ping, s->call->at->loop, SERVED_PING_MS, on_ping);
+    size_t unsent = response_write(s->call->r, buf_str(out));
+    buf_clear(out);
+    if (unsent > STREAM_UNSENT_BYTES_MAX && !s->paused) {
+        s->paused = true;
+        reply_pause(s->reply, true);
+    }
+}
+
+static void on_drain(struct call *c)
+{
+    struct served *s = c->own;
+
+    if (!s->paused) return;
+    s->paused = false;
+    reply_pause(s->reply, false);
+}
+
+static void on_ping(struct timer *t)
+{
+    struct served *s = container_of(t, struct served, ping);
+
+    buf_clear(&s->call->at->out);
+    s->dialect->ping(s, &s->call->at->out);
+    flush(s);
+}
+
+static void on_hold(struct timer *t)
+{
+    struct served *s = container_of(t, struct served, hold);
+
+    send_head(s);
+    on_ping(&s->ping);
+}
+
+/* The scratch buffer, with the head out and `begin` written. */
+static struct buf *open_frame(struct served *s)
+{
+    struct buf *out = &s->call->at->out;
+
+    send_head(s);
+    buf_clear(out);
+    if (!s->begun) {
+        s->begun = true;
+        s->dialect->begin(s, out);
+    }
+    s->events++;
+    return out;
+}
+
+/* ---- the reply's events ---- */
+
+static void on_started(void *ctx, str model_name, const char *type)
+{
+    struct served *s = ctx;
+    (void)type;
+    if (!s->begun) s->model_name = arena_str(s->arena, model_name);
+}
+
+static bool collects(const struct served *s)
+{
+    return !s->stream || s->keep_got;
+}
+
+static void on_text(void *ctx, str text)
+{
+    struct served *s = ctx;
+
+    if (collects(s)) buf_add(&s->got.text, text);
+    if (!s->stream) return;
+    s->dialect->text(s, text, open_frame(s));
+    flush(s);
+}
+
+static void on_reasoning(void *ctx, str text)
+{
+    struct served *s = ctx;
+
+    if (!s->thinking) return;
+    if (collects(s)) buf_add(&s->got.reasoning, text);
+    if (!s->stream) return;
+    s->dialect->reasoning(s, text, open_frame(s));
+    flush(s);
+}
+
+static void on_signature(void *ctx, const struct part *p)
+{
+    struct served *s = ctx;
+    struct part *kept = &s->got.signature;
+
+    *kept = *p;
+    kept->kind = PART_REASONING;
+    kept->text = STR_NONE;
+    kept->signature = arena_str(s->arena, p->signature);
+    kept->redacted = arena_str(s->arena, p->redacted);
+    kept->issuer = arena_str(s->arena, p->issuer);
+    if (!s->stream || !s->thinking || s->dialect->signature == NULL) return;
+    s->dialect->signature(s, p, open_frame(s));
+    flush(s);
+}
+
+static void on_tool_begin(void *ctx, int index, str id, str name)
+{
+    struct served *s = ctx;
+    char made[32];
+
+    if (s->got.calls == NULL) s->got.calls = arena_array(s->arena, struct served_call, CALLS_MAX);
+    if (id.len == 0) {
+        static const char letters[] =
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        memcpy(made, "call_", 5);
+        for (int i = 0; i < 24; i++) made[5 + i] = letters[rand_u64() % 62];
+        id = str_span(made, 29);
+    }
+    if (s->got.calls && s->got.calls_count < CALLS_MAX) {
+        struct served_call *call = &s->got.calls[s->got.calls_count++];
+        call->id = arena_str(s->arena, id);
+        call->name = arena_str(s->arena, name);
+        buf_init(&call->args, GOT_BYTES_MAX);
+    }
+    if (!s->stream) return;
+    s->dialect->tool_begin(s, index, id, name, open_frame(s));
+    flush(s);
+}
+
+static void on_tool_args(void *ctx, int index, str fragment)
+{
+    struct served *s = ctx;
+
+    if (fragment.len == 0) return;
+    if (index >= 0 && (size_t)index < s->got.calls_count)
+        buf_add(&s->got.calls[index].args, fragment);
+    if (!s->stream) return;
+    s->dialect->tool_args(s, index, fragment, open_frame(s));
+    flush(s);
+}
+
+static void log_end(const struct served *s, const struct reply_end *end)
+{
+    log_event(end->e ? err_row(end->e)->level : LEVEL_INFO, "served",
+              end->e ? "served_request_failed" : "served_request_completed",
+              LOG_STR("model", end->model_name),
+              LOG_CSTR("code", end->e ? err_row(end->e)->code : "ok"),
+              LOG_CSTR("error", end->e ? err_text(&end->why, end->e) : ""),
+              LOG_NUM("total_time", (double)(clock_mono_us() - s->began_us) / 1e6),
+              LOG_CSTR("request_id", s->call->r->id));
+}
+
+static void end_whole(struct served *s, const struct reply_end *end)
+{
+    struct call *c = s->call;
+    struct buf body;
+
+    buf_init(&body, OUT_BYTES_MAX);
+    s->dialect->whole(s, end, &body);
+    over(s);
+    if (body.bad) {
+        fail_with(c, ERR_MEMORY, NULL);
+    } else {
+        response_header(c->r, "request-id", str_of(c->r->id));
+        response_header(c->r, "Cache-Control", STR("no-store"));
+        call_send(c, 200, "application/json", buf_str(&body));
+    }
+    buf_fini(&body);
+}
+
+/* The last frames, then the end of the body. */
+static void end_stream(struct served *s, const struct reply_end *end,
+                       const struct family_error *failed)
+{
+    struct request *r = s->call->r;
+    struct buf *out;
+
+    if (failed) {
+        out = &s->call->at->out;
+        buf_clear(out);
+        s->dialect->fail(s, failed, out);
+    } else {
+        out = open_frame(s);
+        s->dialect->end(s, end, out);
+    }
+    timer_stop(&s->ping);
+    response_write(r, buf_str(out));
+    buf_clear(out);
+    over(s);
+    response_end(r);
+}
+
+static bool got_bad(const struct served *s)
+{
+    bool bad = s->got.text.bad || s->got.reasoning.bad;
+    for (size_t i = 0; i < s->got.calls_count; i++) bad = bad || s->got.calls[i].args.bad;
+    return bad;
+}
+
+static void fail_reply(struct served *s, enum err e, const struct err_note *why)
+{
+    struct call *c = s->call;
+    struct family_error f;
+
+    if (s->head_sent) {
+        served_error_of(&f, e, why, s->arena);
+        end_stream(s, NULL, &f);
+        return;
+    }
+    over(s);
+    fail_with(c, e, why);
+}
+
+static void on_done(void *ctx, const struct reply_end *end)
+{
+    struct served *s = ctx;
+
+    log_end(s, end);
+    s->reply = NULL;
+    if (end->e || got_bad(s))
+        fail_reply(s, end->e ? end->e : ERR_MEMORY, &end->why);
+    else if (s->stream)
+        end_stream(s, end, NULL);
+    else
+        end_whole(s, end);
+}
+
+/* SHUTDOWN_TIMEOUT. */
+static void on_end(struct call *c)
+{
+    struct served *s = c->own;
+
+    reply_cancel(s->reply);
+    s->reply = NULL;
+    fail_reply(s, ERR_SHUTTING_DOWN, NULL);
+}
+
+/* ---- the beginning ---- */
+
+static void make_id(struct served *s)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+    for (int i = 0; i < 24; i++) s->id[i] = letters[rand_u64() % 62];
+    s->id[24] = '\0';
+    s->created_s = (int64_t)(clock_wall_us() / 1000000);
+    s->began_us = clock_mono_us();
+}
+
+static bool parse(struct call *c, yyjson_doc **out, struct family_error *why)
+{
+    struct json_fault fault;
+    struct arena *a = &c->r->arena;
+
+    enum err e = json_read(out, c->r->body, JSON_DEPTH_V1, JSON_RAW_NUMBERS, &fault);
+    if (!e && yyjson_is_obj(yyjson_doc_get_root(*out))) return true;
+    *why = (struct family_error){.status = 400, .code = "invalid_value"};
+    if (!e)
+        why->message = STR("the body must be a JSON object");
+    else if (e == ERR_MEMORY)
+        *why = (struct family_error){.status = 503,
+                                     .code = "overloaded",
+                                     .message = STR("out of memory")};
+    else if (fault.unreadable)
+        why->message = STR("the body is not UTF-8, or nested too deep");
+    else
+        why->message =
+            arena_strf(a, "the body is not JSON: %s (character %zu)", fault.reason, fault.offset);
+    if (!e) yyjson_doc_free(*out);
+    return false;
+}
+
+static enum err start(struct served *s, struct err_note *why)
+{
+    struct call *c = s->call;
+    const struct conf *conf = c->api->conf;
+    struct reply_ask ask = {
+        .ask = &s->ask,
+        .model = s->model,
+        .total_ms = (uint64_t)conf->provider_total_timeout_ms * (s->stream ? 2 : 1),
+        .rescue = conf->stream_rescue,
+        .hold = !s->stream,
+        .reasoning_hidden = !s->thinking,
+    };
+    struct reply_events to = {
+        .ctx = s,
+        .started = on_started,
+        .text = on_text,
+        .reasoning = on_reasoning,
+        .signature = on_signature,
+        .tool_begin = on_tool_begin,
+        .tool_args = on_tool_args,
+        .done = on_done,
+    };
+
+    if (c->at->draining) return ERR_SHUTTING_DOWN;
+    return reply_start(&s->reply, c->api->parts.models, c->at->loop, &ask, to, why);
+}
+
+/* An unknown model that the client named is its mistake; the same class from upstream is not. */
+static void fail_start(struct served *s, enum err e, const struct err_note *why)
+{
+    struct family_error f;
+
+    if (e == ERR_MODEL_NOT_FOUND) {
+        served_error_of(&f, e, why, s->arena);
+        f.status = 404;
+        f.param = STR("model");
+        served_fail(s->call, &f);
+    } else {
+        fail_with(s->call, e, why);
+    }
+}
+
+void served_run(struct call *c, const struct served_dialect *d)
+{
+    struct family_error bad = {.status = 503,
+                               .code = "overloaded",
+                               .message = STR("out of memory")};
+    struct err_note why = {.text = ""};
+    struct served *s = arena_new(&c->r->arena, struct served);
+    yyjson_doc *doc = NULL;
+
+    if (s == NULL || !parse(c, &doc, &bad)) {
+        served_fail(c, &bad);
+        return;
+    }
+    s->call = c;
+    s->dialect = d;
+    s->arena = &c->r->arena;
+    s->body = doc;
+    s->ask = ask_none;
+    buf_init(&s->got.text, GOT_BYTES_MAX);
+    buf_init(&s->got.reasoning, GOT_BYTES_MAX);
+    make_id(s);
+    if (!d->read(s, yyjson_doc_get_root(doc), &bad)) {
+        served_fail(c, &bad);
+        yyjson_doc_free(doc);
+        return;
+    }
+    if (!call_within_limit(c)) {
+        yyjson_doc_free(doc);
+        return;
+    }
+    s->ask.stream = s->stream;
+    s->model_name = s->model;
+    enum err e = start(s, &why);
+    if (e) {
+        fail_start(s, e, &why);
+        yyjson_doc_free(doc);
+        return;
+    }
+    api_turn_begun(c->at);
+    call_wait(c, s, on_gone, on_end);
+    c->drain = on_drain;
+    if (s->stream) timer_set(&s->hold, c->at->loop, SERVED_HOLD_MS, on_hold);
+}
+
+/* ---- writing ---- */
+
+struct json_out served_frame(struct buf *out, const char *event)
+{
+    if (event) buf_addf(out, "event: %s\n", event);
+    buf_add(out, STR("data: "));
+    struct json_out o = json_begin(out);
+    o.js_escapes = true;
+    return o;
+}
+
+void served_frame_end(struct buf *out)
+{
+    buf_add(out, STR("\n\n"));
+}
+
+struct usage served_usage(const struct served *s, const struct reply_end *end)
+{
+    struct usage u = end->usage;
+    int64_t guess = (int64_t)s->got.text.len / 4;
+
+    if (u.prompt_tokens < 0)
+        u.prompt_tokens = (int64_t)s->call->r->body.len / 4 + 1, u.estimated = true;
+    if (u.completion_tokens < 0) u.completion_tokens = guess > 0 ? guess : 1, u.estimated = true;
+    if (u.cached_tokens < 0) u.cached_tokens = 0;
+    if (u.cache_write_tokens < 0) u.cache_write_tokens = 0;
+    if (u.reasoning_tokens < 0) u.reasoning_tokens = 0;
+    return u;
+}

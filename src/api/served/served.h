@@ -1,0 +1,148 @@
+/* The APIs of others, served (openai-compat.md): a request of any family becomes the neutral one of
+ * backend.h, goes to a reply over the chain, and the reply's events become that family's answer,
+ * whole or streamed.  What they share is here and in run.c: reading a body, holding back the head,
+ * keep-alives, back-pressure, the client that leaves, errors, sessions by X-Session-ID.  What
+ * differs is one struct served_dialect a route, in a file of its own.
+ *
+ *   READING  -> WAITING   the reply is started, no byte went out
+ *   WAITING  -> STREAMING the first content, or SERVED_HOLD_MS: the head goes out
+ *   either   -> (over)    answered, failed in the family's words, or the client left */
+#ifndef SEMA_API_SERVED_SERVED_H
+#define SEMA_API_SERVED_SERVED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/family.h"
+#include "api/inside.h"
+#include "backend/backend.h"
+#include "chat/reply.h"
+
+enum {
+    SERVED_HOLD_MS = 10 * 1000, /* early failures of a stream keep their real status for so long */
+    SERVED_PING_MS = 12 * 1000, /* of silence; clients and proxies give up after 60 s and more */
+};
+
+struct served;
+
+struct served_dialect {
+    enum family family;
+    const char *stream_type; /* Content-Type of a stream */
+
+    /* Reads the body into s->ask, s->model, s->stream and what is its own.  False: `why` is filled and is
+     * answered.  Strings may point into the document or the request's arena. */
+    bool (*read)(struct served *s, yyjson_val *root, struct family_error *why);
+
+    /* The whole answer, of s->got and end. */
+    void (*whole)(struct served *s, const struct reply_end *end, struct buf *out);
+
+    /* A stream, event by event; each adds whole frames.  begin comes first, once, with the first
+     * content. */
+    void (*begin)(struct served *s, struct buf *out);
+    void (*text)(struct served *s, str text, struct buf *out);
+    void (*reasoning)(struct served *s, str text, struct buf *out);
+    void (*signature)(struct served *s, const struct part *p, struct buf *out); /* may be NULL */
+    void (*tool_begin)(struct served *s, int index, str id, str name, struct buf *out);
+    void (*tool_args)(struct served *s, int index, str fragment, struct buf *out);
+    void (*end)(struct served *s, const struct reply_end *end, struct buf *out);
+    void (*fail)(struct served *s, const struct family_error *e,
+                 struct buf *out); /* after the head */
+    void (*ping)(struct served *s, struct buf *out);
+};
+
+/* What a whole answer is put together from; also kept while streaming where a dialect asks for it.
+ */
+struct served_call {
+    str id, name;    /* in the arena */
+    struct buf args; /* JSON text, "{}" when the model gave none */
+};
+
+struct served_got {
+    struct buf text, reasoning;
+    struct part signature; /* the last; kind PART_REASONING when there is one */
+    struct served_call *calls; /* by index: 0, 1, 2 in order of their beginning */
+    size_t calls_count;
+};
+
+struct served {
+    struct call *call;
+    const struct served_dialect *dialect;
+    struct arena *arena; /* of the request */
+    yyjson_doc *body;
+
+    /* Filled by read: */
+    struct ask ask;
+    str model; /* as the client wrote it: openai-compat.md 1.1 */
+    bool stream;
+    bool keep_got;      /* collect s->got although it streams */
+    bool include_usage; /* OpenAI */
+    bool thinking; /* the client wants to see reasoning (always true where there is no switch) */
+    void *own;     /* the dialect's */
+
+    /* From run.c: */
+    char id[40];       /* 24 letters and digits: "chatcmpl-" and the like go in front */
+    int64_t created_s; /* Unix time */
+    uint64_t began_us; /* clock_mono_us */
+    str model_name;    /* who answers, from `started` on */
+    struct served_got got;
+    uint64_t events; /* of a stream, sent so far */
+
+    struct reply *reply;
+    struct timer hold, ping;
+    bool head_sent, begun, paused;
+};
+
+/* Reads, limits, starts: what the route's `answer` calls. */
+void served_run(struct call *c, const struct served_dialect *d);
+
+/* A failed reply in words and status for any family (openai-compat.md section 5, 7, 10, 11). */
+void served_error_of(struct family_error *out, enum err e, const struct err_note *why,
+                     struct arena *a);
+/* Answers a call with an error of its family. */
+void served_fail(struct call *c, const struct family_error *e);
+
+/* ---- reading: each false fills *why (400, the field as param) ---- */
+
+struct served_field {
+    yyjson_val *v;
+    const char *name; /* as param names it */
+};
+bool served_text(yyjson_val *root, const char *key, str *out, struct family_error *why,
+                 struct arena *a);
+bool served_number(yyjson_val *root, const char *key, double low, double high, double *out,
+                   struct family_error *why, struct arena *a);
+/* Whole numbers also as 100.0; absent and null leave *out. */
+bool served_whole(yyjson_val *root, const char *key, int64_t low, int64_t high, int64_t *out,
+                  struct family_error *why, struct arena *a);
+bool served_bool(yyjson_val *root, const char *key, bool *out, struct family_error *why,
+                 struct arena *a);
+/* A string or an array of strings. */
+bool served_texts(yyjson_val *root, const char *key, const str **out, size_t *count,
+                  struct family_error *why, struct arena *a);
+/* The JSON text of a value as it was written (numbers exact), in the arena. */
+str served_json(yyjson_val *v, struct arena *a);
+
+/* ---- building messages, in the arena ---- */
+
+struct served_messages {
+    struct arena *a;
+    struct message *at;
+    struct part *parts; /* of the newest message */
+    size_t count, cap, parts_cap;
+    bool bad; /* memory is out */
+};
+void served_messages_init(struct served_messages *m, struct arena *a);
+struct message *served_message(struct served_messages *m, enum role role); /* a new, empty one */
+struct part *served_part(struct served_messages *m, enum part_kind kind);  /* added to the newest */
+
+/* ---- writing ---- */
+
+/* "data: " JSON "\n\n", with `event` in front when it is not NULL; JSON is written between the two
+ * calls into what served_frame gives.  U+2028 and the like come out escaped. */
+struct json_out served_frame(struct buf *out, const char *event);
+void served_frame_end(struct buf *out);
+
+/* The usage of a reply with nothing unknown: estimates where the provider told none. */
+struct usage served_usage(const struct served *s, const struct reply_end *end);
+
+#endif
