@@ -35,6 +35,8 @@ const struct route routes[] = {
      "Version and time", NULL},
     {"GET", "/api/v1/metrics", 0, metrics_get, V1_CHAT, "metrics",
      "Counts for Prometheus, as text", NULL},
+    {"POST", "/v1/chat/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_chat, NULL, NULL, NULL, NULL},
+    {"POST", "/v1/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_completions, NULL, NULL, NULL, NULL},
     {"GET", "/metrics", ROUTE_METRICS | ROUTE_HIDDEN, metrics_get, NULL, NULL, NULL, NULL},
 };
 /* clang-format on */

@@ -69,4 +69,8 @@ void sessions_delete(struct call *c);
 void about_model(struct call *c);
 void metrics_get(struct call *c);
 
+/* ---- the APIs of others (api/served) ---- */
+void served_openai_chat(struct call *c);
+void served_openai_completions(struct call *c);
+
 #endif
