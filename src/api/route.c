@@ -37,6 +37,7 @@ const struct route routes[] = {
      "Counts for Prometheus, as text", NULL},
     {"POST", "/v1/chat/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_chat, NULL, NULL, NULL, NULL},
     {"POST", "/v1/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_completions, NULL, NULL, NULL, NULL},
+    {"POST", "/v1/messages", ROUTE_SPENDS | ROUTE_HIDDEN, served_anthropic_messages, NULL, NULL, NULL, NULL},
     {"GET", "/metrics", ROUTE_METRICS | ROUTE_HIDDEN, metrics_get, NULL, NULL, NULL, NULL},
 };
 /* clang-format on */

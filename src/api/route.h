@@ -72,5 +72,6 @@ void metrics_get(struct call *c);
 /* ---- the APIs of others (api/served) ---- */
 void served_openai_chat(struct call *c);
 void served_openai_completions(struct call *c);
+void served_anthropic_messages(struct call *c);
 
 #endif

@@ -81,6 +81,10 @@ static void fail_with(struct call *c, enum err e, const struct err_note *why)
     char seconds[16];
 
     served_error_of(&f, e, why, &c->r->arena);
+    /* Its clients look for these words to shorten a conversation. */
+    if (e == ERR_CONTEXT_LENGTH && c->family == FAMILY_ANTHROPIC &&
+        !str_starts(f.message, STR("prompt is too long")))
+        f.message = arena_strf(&c->r->arena, "prompt is too long: %.*s", STR_ARG(f.message));
     if (f.status == 429 || f.status == 503) {
         int ms = why ? why->retry_after_ms : 0;
         snprintf(seconds, sizeof seconds, "%d", ms > 1000 ? (ms + 999) / 1000 : 1);
