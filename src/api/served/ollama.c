@@ -1,0 +1,420 @@
+/* Ollama's API: POST /api/chat and /api/generate, as lines of JSON; streaming unless told otherwise
+ * (openai-compat.md section 10). */
+#include <stdio.h>
+
+#include "api/served/served.h"
+#include "base/clock.h"
+
+struct own {
+    bool generate; /* "response" in place of "message" */
+};
+
+static bool wrong(struct family_error *why, struct arena *a, const char *param, const char *text)
+{
+    *why = (struct family_error){.status = 400, .code = "invalid_value", .param = str_of(param)};
+    why->message = arena_strf(a, "%s: %s", param, text);
+    return false;
+}
+
+static bool absent(yyjson_val *v)
+{
+    return v == NULL || yyjson_is_null(v);
+}
+
+/* ---- reading ---- */
+
+static bool add_images(struct served *s, struct served_messages *m, yyjson_val *list)
+{
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+
+    while ((each = yyjson_arr_iter_next(&it))) {
+        str data = json_str(each);
+        /* Nobody names the type: the first bytes of base64 do. */
+        const char *type = str_starts(data, STR("/9j/"))     ? "jpeg"
+                           : str_starts(data, STR("UklGR"))  ? "webp"
+                           : str_starts(data, STR("R0lGOD")) ? "gif"
+                                                             : "png";
+        str url = str_starts(data, STR("data:"))
+                      ? data
+                      : arena_strf(s->arena, "data:image/%s;base64,%.*s", type, STR_ARG(data));
+        if (url.at == NULL) return false;
+        served_part(m, PART_IMAGE)->text = url;
+    }
+    return true;
+}
+
+static void add_calls(struct served *s, struct served_messages *m, yyjson_val *list, int *made)
+{
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+
+    while ((each = yyjson_arr_iter_next(&it))) {
+        yyjson_val *function = json_get(each, "function"), *args = json_get(function, "arguments");
+        struct part *p = served_part(m, PART_TOOL_CALL);
+        p->id = arena_strf(s->arena, "call_%d", (*made)++);
+        p->name = json_get_str(function, "name");
+        p->args_json = yyjson_is_obj(args) ? served_json(args, s->arena) : STR("{}");
+    }
+}
+
+/* A result names its tool; the call it answers is the oldest of that name without one. */
+static str call_of(const struct served_messages *m, size_t upto, str name)
+{
+    for (size_t i = 0; i < upto; i++)
+        for (size_t j = 0; m->at[i].role == ROLE_ASSISTANT && j < m->at[i].count; j++) {
+            const struct part *p = &m->at[i].parts[j];
+            bool answered = false;
+            if (p->kind != PART_TOOL_CALL || (name.len && !str_eq(p->name, name))) continue;
+            for (size_t k = i + 1; k < upto; k++)
+                answered = answered ||
+                           (m->at[k].role == ROLE_TOOL && str_eq(m->at[k].tool_call_id, p->id));
+            if (!answered) return p->id;
+        }
+    return STR_NONE;
+}
+
+static bool read_messages(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    yyjson_val *list = json_get(root, "messages"), *each;
+    struct served_messages m;
+    int made = 0;
+
+    if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0)
+        return wrong(why, s->arena, "messages", "a non-empty array is required");
+    served_messages_init(&m, s->arena);
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+    while ((each = yyjson_arr_iter_next(&it))) {
+        str role = json_get_str(each, "role"), text = json_get_str(each, "content");
+        enum role as = str_eq(role, STR("system"))      ? ROLE_SYSTEM
+                       : str_eq(role, STR("assistant")) ? ROLE_ASSISTANT
+                       : str_eq(role, STR("tool"))      ? ROLE_TOOL
+                                                        : ROLE_USER;
+        if (as == ROLE_USER && !str_eq(role, STR("user")))
+            return wrong(why, s->arena, "messages", "role is one of system, user, assistant, tool");
+        struct message *message = served_message(&m, as);
+        if (as == ROLE_TOOL) {
+            message->tool_name = json_get_str(each, "tool_name");
+            message->tool_call_id = call_of(&m, m.count - 1, message->tool_name);
+        }
+        str thinking = json_get_str(each, "thinking");
+        if (as == ROLE_ASSISTANT && thinking.len) served_part(&m, PART_REASONING)->text = thinking;
+        if (text.len) served_part(&m, PART_TEXT)->text = text;
+        if (!add_images(s, &m, json_get(each, "images")))
+            return wrong(why, s->arena, "images", "out of memory");
+        if (as == ROLE_ASSISTANT) add_calls(s, &m, json_get(each, "tool_calls"), &made);
+    }
+    if (m.bad) return wrong(why, s->arena, "messages", "out of memory");
+    s->ask.messages = m.at;
+    s->ask.messages_count = m.count;
+    return true;
+}
+
+static bool read_prompt(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    struct served_messages m;
+    str system = json_get_str(root, "system"), prompt = STR_NONE,
+        suffix = json_get_str(root, "suffix");
+
+    if (!served_text(root, "prompt", &prompt, why, s->arena)) return false;
+    if (suffix.len)
+        prompt = arena_strf(
+            s->arena,
+            "Write only what belongs between these two parts of a text.\n\nBefore:\n%.*s\n\n"
+            "After:\n%.*s",
+            STR_ARG(prompt), STR_ARG(suffix));
+    served_messages_init(&m, s->arena);
+    if (system.len) {
+        served_message(&m, ROLE_SYSTEM);
+        served_part(&m, PART_TEXT)->text = system;
+    }
+    served_message(&m, ROLE_USER);
+    if (prompt.len) served_part(&m, PART_TEXT)->text = prompt;
+    if (!add_images(s, &m, json_get(root, "images")) || m.bad)
+        return wrong(why, s->arena, "prompt", "out of memory");
+    s->ask.messages = m.at;
+    s->ask.messages_count = m.count;
+    return true;
+}
+
+static bool read_tools(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    yyjson_val *list = json_get(root, "tools"), *each;
+
+    if (!yyjson_is_arr(list)) return true;
+    struct tool *to = arena_array(s->arena, struct tool, yyjson_arr_size(list) + 1);
+    if (to == NULL) return wrong(why, s->arena, "tools", "out of memory");
+    s->ask.tools = to;
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+    while ((each = yyjson_arr_iter_next(&it))) {
+        yyjson_val *function = json_get(each, "function");
+        struct tool *t = &to[s->ask.tools_count];
+        t->name = json_get_str(function, "name");
+        if (t->name.len == 0) return wrong(why, s->arena, "tools", "a function needs a name");
+        t->description = json_get_str(function, "description");
+        if (yyjson_is_obj(json_get(function, "parameters")))
+            t->parameters_json = served_json(json_get(function, "parameters"), s->arena);
+        s->ask.tools_count++;
+    }
+    return true;
+}
+
+static bool read_options(struct served *s, yyjson_val *options, struct family_error *why)
+{
+    struct ask *q = &s->ask;
+    int64_t top_k = -1, max = -1, seed = 0;
+    bool ok =
+        served_number(options, "temperature", 0, 10, &q->temperature, why, s->arena) &&
+        served_number(options, "top_p", 0, 1, &q->top_p, why, s->arena) &&
+        served_number(options, "min_p", 0, 1, &q->min_p, why, s->arena) &&
+        served_number(options, "repeat_penalty", 0, 10, &q->repetition_penalty, why, s->arena) &&
+        served_number(options, "presence_penalty", -2, 2, &q->presence_penalty, why, s->arena) &&
+        served_number(options, "frequency_penalty", -2, 2, &q->frequency_penalty, why, s->arena) &&
+        served_whole(options, "top_k", 0, 1000000, &top_k, why, s->arena) &&
+        served_whole(options, "num_predict", -2, INT32_MAX, &max, why, s->arena) &&
+        served_texts(options, "stop", &q->stops, &q->stops_count, why, s->arena);
+    if (!ok) return false;
+    q->top_k = (int)top_k;
+    q->max_tokens = max > 0 ? (int)max : -1;
+    if (absent(json_get(options, "seed"))) return true;
+    q->seeded = true;
+    ok = served_whole(options, "seed", INT64_MIN / 2, INT64_MAX / 2, &seed, why, s->arena);
+    q->seed = (uint64_t)seed;
+    return ok;
+}
+
+static void read_think_and_format(struct served *s, yyjson_val *root)
+{
+    yyjson_val *think = json_get(root, "think"), *format = json_get(root, "format");
+    str word = json_str(think);
+
+    s->thinking = true;
+    if (yyjson_is_bool(think)) {
+        s->thinking = yyjson_get_bool(think);
+        s->ask.effort = s->thinking ? EFFORT_MEDIUM : EFFORT_NONE;
+    }
+    if (str_eq(word, STR("low"))) s->ask.effort = EFFORT_LOW;
+    if (str_eq(word, STR("medium"))) s->ask.effort = EFFORT_MEDIUM;
+    if (str_eq(word, STR("high"))) s->ask.effort = EFFORT_HIGH;
+    if (str_eq(json_str(format), STR("json"))) s->ask.format = FORMAT_JSON_OBJECT;
+    if (yyjson_is_obj(format)) {
+        s->ask.format = FORMAT_JSON_SCHEMA;
+        s->ask.schema_name = STR("answer");
+        s->ask.schema_json = served_json(format, s->arena);
+    }
+}
+
+static bool read(struct served *s, yyjson_val *root, struct family_error *why, bool generate)
+{
+    struct own *own = arena_new(s->arena, struct own);
+
+    if (own == NULL) return wrong(why, s->arena, "body", "out of memory");
+    own->generate = generate;
+    s->own = own;
+    s->stream = true;
+    s->keep_got = true; /* calls come whole here */
+    if (!served_text(root, "model", &s->model, why, s->arena) ||
+        !served_bool(root, "stream", &s->stream, why, s->arena))
+        return false;
+    if (s->model.len == 0) return wrong(why, s->arena, "model", "is required");
+    if (str_ends(s->model, STR(":latest"))) s->model.len -= strlen(":latest");
+    read_think_and_format(s, root);
+    return read_options(s, json_get(root, "options"), why) && read_tools(s, root, why) &&
+           (generate ? read_prompt(s, root, why) : read_messages(s, root, why));
+}
+
+static bool read_chat(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    return read(s, root, why, false);
+}
+
+static bool read_generate(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    return read(s, root, why, true);
+}
+
+/* ---- writing ---- */
+
+static struct json_out open_line(struct served *s, struct buf *out)
+{
+    char when[CLOCK_ISO_BYTES];
+    struct json_out o = json_begin(out);
+
+    clock_iso(when, clock_wall_us());
+    o.js_escapes = true;
+    json_object(&o);
+    json_key(&o, "model"), json_text(&o, s->model);
+    json_key(&o, "created_at"), json_text(&o, str_of(when));
+    return o;
+}
+
+static void put_calls(struct served *s, struct json_out *o)
+{
+    if (s->got.calls_count == 0) return;
+    json_key(o, "tool_calls"), json_array(o);
+    for (size_t i = 0; i < s->got.calls_count; i++) {
+        const struct served_call *call = &s->got.calls[i];
+        yyjson_doc *doc = NULL;
+        bool object = call->args.len &&
+                      !json_read(&doc, buf_str(&call->args), 512, JSON_RAW_NUMBERS, NULL) &&
+                      yyjson_is_obj(yyjson_doc_get_root(doc));
+        json_object(o);
+        json_key(o, "function"), json_object(o);
+        json_key(o, "name"), json_text(o, call->name);
+        json_key(o, "arguments"), json_raw(o, object ? buf_str(&call->args) : STR("{}"));
+        json_end_object(o);
+        json_end_object(o);
+        yyjson_doc_free(doc);
+    }
+    json_end_array(o);
+}
+
+static void put_text(const struct own *own, struct json_out *o, str text, str thinking,
+                     struct served *calls)
+{
+    if (own->generate) {
+        json_key(o, "response"), json_text(o, text);
+        if (thinking.len) json_key(o, "thinking"), json_text(o, thinking);
+        return;
+    }
+    json_key(o, "message"), json_object(o);
+    json_key(o, "role"), json_text(o, STR("assistant"));
+    json_key(o, "content"), json_text(o, text);
+    if (thinking.len) json_key(o, "thinking"), json_text(o, thinking);
+    if (calls) put_calls(calls, o);
+    json_end_object(o);
+}
+
+static void put_end(struct served *s, struct json_out *o, const struct reply_end *end)
+{
+    struct usage u = served_usage(s, end);
+    int64_t total_ns = (int64_t)(clock_mono_us() - s->began_us) * 1000;
+
+    json_key(o, "done"), json_bool(o, true);
+    json_key(o, "done_reason"),
+        json_text(o, end->finish == FINISH_LENGTH ? STR("length") : STR("stop"));
+    json_key(o, "total_duration"), json_int(o, total_ns);
+    json_key(o, "load_duration"), json_int(o, 0);
+    json_key(o, "prompt_eval_count"), json_int(o, u.prompt_tokens);
+    json_key(o, "prompt_eval_duration"), json_int(o, 0);
+    json_key(o, "eval_count"), json_int(o, u.completion_tokens);
+    json_key(o, "eval_duration"), json_int(o, total_ns);
+    json_end_object(o);
+}
+
+static void whole(struct served *s, const struct reply_end *end, struct buf *out)
+{
+    struct json_out o = open_line(s, out);
+
+    put_text(s->own, &o, s->got.text.len ? buf_str(&s->got.text) : STR(""),
+             buf_str(&s->got.reasoning), s);
+    put_end(s, &o, end);
+}
+
+static void line(struct served *s, str text, str thinking, struct served *calls, struct buf *out)
+{
+    struct json_out o = open_line(s, out);
+
+    put_text(s->own, &o, text, thinking, calls);
+    json_key(&o, "done"), json_bool(&o, false);
+    json_end_object(&o);
+    buf_add_char(out, '\n');
+}
+
+static void begin(struct served *s, struct buf *out)
+{
+    (void)s, (void)out;
+}
+
+static void text(struct served *s, str piece, struct buf *out)
+{
+    line(s, piece, STR_NONE, NULL, out);
+}
+
+static void reasoning(struct served *s, str piece, struct buf *out)
+{
+    line(s, STR(""), piece, NULL, out);
+}
+
+static void tool_begin(struct served *s, int index, str id, str name, struct buf *out)
+{
+    (void)s, (void)index, (void)id, (void)name, (void)out; /* calls come whole, with the end */
+}
+
+static void tool_args(struct served *s, int index, str fragment, struct buf *out)
+{
+    (void)s, (void)index, (void)fragment, (void)out;
+}
+
+static void end(struct served *s, const struct reply_end *e, struct buf *out)
+{
+    if (s->got.calls_count) line(s, STR(""), STR_NONE, s, out);
+    struct json_out o = open_line(s, out);
+    put_text(s->own, &o, STR(""), STR_NONE, NULL);
+    put_end(s, &o, e);
+    buf_add_char(out, '\n');
+}
+
+static void fail(struct served *s, const struct family_error *e, struct buf *out)
+{
+    (void)s;
+    family_error(out, FAMILY_OLLAMA, e, STR_NONE);
+    buf_add_char(out, '\n');
+}
+
+static void ping(struct served *s, struct buf *out)
+{
+    line(s, STR(""), STR_NONE, NULL, out);
+}
+
+#define DIALECT(read_)                                                                             \
+    {                                                                                              \
+        .family = FAMILY_OLLAMA, .stream_type = "application/x-ndjson", .read = (read_),           \
+        .whole = whole, .begin = begin, .text = text, .reasoning = reasoning,                      \
+        .tool_begin = tool_begin, .tool_args = tool_args, .end = end, .fail = fail, .ping = ping,  \
+    }
+
+static const struct served_dialect chat = DIALECT(read_chat), generate = DIALECT(read_generate);
+
+void served_ollama_chat(struct call *c)
+{
+    served_run(c, &chat);
+}
+
+/* A request without a prompt only loads the model: it is loaded, or will be at the first prompt. */
+static bool only_loads(struct call *c, str *model)
+{
+    yyjson_doc *doc;
+
+    if (json_read(&doc, c->r->body, 512, JSON_PLAIN, NULL)) return false;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    str name = json_get_str(root, "model");
+    bool only = yyjson_is_obj(root) && json_get_str(root, "prompt").len == 0 &&
+                absent(json_get(root, "images")) && name.len > 0;
+    *model = arena_str(&c->r->arena, name);
+    yyjson_doc_free(doc);
+    return only;
+}
+
+void served_ollama_generate(struct call *c)
+{
+    str model;
+
+    if (only_loads(c, &model)) {
+        char when[CLOCK_ISO_BYTES];
+        struct buf body;
+        struct json_out o = json_begin(&body);
+        buf_init(&body, 4096);
+        clock_iso(when, clock_wall_us());
+        json_object(&o);
+        json_key(&o, "model"), json_text(&o, model);
+        json_key(&o, "created_at"), json_text(&o, str_of(when));
+        json_key(&o, "response"), json_text(&o, STR(""));
+        json_key(&o, "done"), json_bool(&o, true);
+        json_key(&o, "done_reason"), json_text(&o, STR("load"));
+        json_end_object(&o);
+        call_json(c, 200, &body);
+        return;
+    }
+    served_run(c, &generate);
+}
