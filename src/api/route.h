@@ -72,6 +72,16 @@ void metrics_get(struct call *c);
 /* ---- the APIs of others (api/served) ---- */
 void served_openai_chat(struct call *c);
 void served_openai_completions(struct call *c);
+void served_openai_models(struct call *c);
+void served_openai_model(struct call *c);
 void served_anthropic_messages(struct call *c);
+void served_ollama_chat(struct call *c);
+void served_ollama_generate(struct call *c);
+void served_ollama_tags(struct call *c);
+void served_ollama_ps(struct call *c);
+void served_ollama_version(struct call *c);
+void served_ollama_show(struct call *c);
+void served_ollama_elsewhere(struct call *c);
+void served_no_embeddings(struct call *c);
 
 #endif
