@@ -104,9 +104,20 @@ static int gguf_rank(const char *name, str variant)
     return 1;
 }
 
+/* Naming any part of a split file means the whole, which is opened by its first part. */
+static str first_part(struct arena *a, str variant)
+{
+    size_t of = str_find(variant, STR("-of-"));
+
+    if (of == STR_NPOS || of < 6 || variant.at[of - 6] != '-') return variant;
+    return arena_strf(a, "%.*s-00001%.*s", STR_ARG(str_head(variant, of - 6)),
+                      STR_ARG(str_tail(variant, of)));
+}
+
 /* The one GGUF file of a folder that the variant means; NULL when none or several do. */
 static const char *find_gguf(struct arena *a, const char *dir, str variant)
 {
+    variant = first_part(a, variant);
     DIR *d = opendir(dir);
     struct dirent *entry;
     const char *best = NULL;
