@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -88,13 +89,18 @@ static inline void peer_reset(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
 }
 
-/* Until the other side ends the connection; gives how long it took, or -1 after `ms`. */
+/* Until the other side ends the connection, reading what still comes; gives how long it took, or -1
+ * after `ms`. */
 static inline int peer_wait_gone(int fd, int ms)
 {
+    static _Thread_local char rest[65536];
+
     for (int waited = 0; waited < ms; waited += 5) {
-        char c;
         struct pollfd f = {.fd = fd, .events = POLLIN};
-        if (poll(&f, 1, 5) > 0 && recv(fd, &c, 1, MSG_DONTWAIT) <= 0) return waited;
+        ssize_t n = 1;
+        if (poll(&f, 1, 5) <= 0) continue;
+        while (n > 0) n = recv(fd, rest, sizeof rest, MSG_DONTWAIT);
+        if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return waited;
     }
     return -1;
 }
