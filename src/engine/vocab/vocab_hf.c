@@ -75,7 +75,8 @@ enum err vocab_hf_tokens(struct vocab *v, yyjson_val *object, const struct vocab
     size_t all = entries;
     vocab_extras_room(first, &all, &id_max);
     vocab_extras_room(more, &all, &id_max);
-    if (id_max < (int64_t)all) id_max = (int64_t)all; /* the first may be numbered on */
+    if (id_max < (int64_t)entries) id_max = (int64_t)entries;
+    id_max += (int64_t)first->count; /* the first may be numbered on from there */
     if (!tokens_size_fits(id_max, all, &size))
         return err_set(why, ERR_MODEL_UNUSABLE, "token ids reach far beyond the number of tokens");
     enum err e = tokens_init(&v->tokens, &v->arena, entries, bytes, size);

@@ -245,6 +245,23 @@ static void test_beside(void **state)
     buf_fini(&json);
 }
 
+/* Added tokens are numbered on from the highest one, which may be the model's own last token. */
+static void test_numbered_on(void **state)
+{
+    struct vocab *v = NULL;
+    struct err_note why = {0};
+
+    check_int(small_open_text(&v,
+                              STR("{\"model\":{\"vocab\":{\"<unk>\":52,\"a\":3},\"merges\":[]},"
+                                  "\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\"},"
+                                  "{\"id\":1,\"content\":\"</s>\"}]}"),
+                              &why),
+              ERR_NONE);
+    check_int(vocab_find(v, STR("</s>")), 53);
+    check_int(vocab_size(v), 54);
+    vocab_close(v);
+}
+
 /* ---- tokenizer.model ---- */
 
 /* An identity rule, the algorithm given, then pieces of text, score and type. */
@@ -311,7 +328,8 @@ int main(void)
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_pipeline),
         cmocka_unit_test(test_bounds),        cmocka_unit_test(test_cut_and_changed),
         cmocka_unit_test(test_slow_patterns), cmocka_unit_test(test_growth),
-        cmocka_unit_test(test_beside),        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_beside),        cmocka_unit_test(test_numbered_on),
+        cmocka_unit_test(test_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
