@@ -165,12 +165,9 @@ static void head(struct call *c)
 {
     struct request *r = c->r;
 
-    bool kept = !r->http10 && !c->at->draining &&
-                !headers_has_token(&r->headers, STR("Connection"), STR("close"));
-
     call_dress(c);
     response_header(r, "Cache-Control", STR("no-store"));
-    if (kept) response_header(r, "Connection", STR("keep-alive"));
+    response_header(r, "Connection", STR("keep-alive"));
     response_header(r, "X-Accel-Buffering", STR("no"));
     response_stream(r, 200, "text/event-stream; charset=utf-8");
 }

@@ -1,6 +1,7 @@
 /* /api/v1/metrics and METRICS_PATH (http-api.md section 11). */
 #include "api/metrics.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 enum {
     METRICS_BYTES_MAX = 8 << 20,
-    ROUTES_MAX = 32, /* one more is "other" */
+    ROUTES_MAX = 64, /* one more is "other" */
 };
 
 static const char *const methods[] = {"GET", "POST", "HEAD", "DELETE", "OPTIONS", "other"};
@@ -35,6 +36,7 @@ enum err metrics_new(struct metrics **out)
 {
     struct metrics *m = calloc(1, sizeof *m);
     if (m == NULL) return ERR_MEMORY;
+    assert(routes_count <= ROUTES_MAX);
     *out = m;
     return ERR_NONE;
 }

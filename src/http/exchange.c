@@ -59,7 +59,7 @@ static void choose_id(struct request *r)
 static void next_request(struct http_conn *c)
 {
     exchange_forget(c);
-    c->answered = c->begun = c->stream = c->chunked = c->headless = c->full = false;
+    c->answered = c->begun = c->stream = c->chunked = c->headless = c->full = c->say_kept = false;
     if (c->close || c->server->draining) {
         conn_linger(c);
     } else {

@@ -115,7 +115,7 @@ static void add_end(struct http_conn *c, struct buf *b)
     if (c->close || c->server->draining) {
         c->close = true;
         buf_add(b, STR("\r\nConnection: close"));
-    } else if (c->request.http10) {
+    } else if (c->request.http10 || c->say_kept) {
         buf_add(b, STR("\r\nConnection: keep-alive"));
     }
     buf_add(b, STR("\r\n\r\n"));
@@ -153,6 +153,7 @@ void response_header(struct request *r, const char *name, str value)
     assert(!c->begun);
     if (str_eq_nocase(str_of(name), STR("Connection"))) {
         c->close |= str_eq_nocase(value, STR("close"));
+        c->say_kept |= str_eq_nocase(value, STR("keep-alive"));
         return;
     }
     if (x == NULL) return;

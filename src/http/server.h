@@ -92,8 +92,8 @@ size_t http_server_conns(const struct http_server *s);
 /* ---- answering ---- */
 
 /* Adds a field to the answer's head; copied.  Before the head is sent.  "Connection: close" makes
- * this answer the connection's last; length, coding and what every answer has are the server's own.
- */
+ * this answer the connection's last, "keep-alive" is said unless it is the last; length, coding and
+ * what every answer has are the server's own. */
 void response_header(struct request *r, const char *name, str value);
 
 /* The whole answer.  `type` is the Content-Type, NULL for none.  HEAD sends only the length. */

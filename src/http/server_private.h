@@ -125,6 +125,7 @@ struct http_conn {
     bool has_request : 1; /* between head() and the end of the answer */
     bool answered : 1;
     bool begun : 1;                             /* the answer's head went out */
+    bool say_kept : 1;                          /* "Connection: keep-alive", where it holds */
     bool stream : 1, chunked : 1, headless : 1; /* headless: HEAD, 204, 304: no body is sent */
     bool close : 1;                             /* after this answer */
     bool unread : 1; /* the client may still be sending what nobody will read */

@@ -86,14 +86,14 @@ def failures(t):
         "local_failed": (503, "Failed to generate response", "local_generation_failed", True),
     }
     script = [{"when": f"[{kind}]", "pieces": [{"error": kind, "status": 500}]} for kind in wanted]
-    with Server(script=script, PROVIDER_RETRIES=0, PROVIDER_BREAKER_FAILURES=0) as s:
-        for kind, (status, detail, code, retry) in wanted.items():
+    for kind, (status, detail, code, retry) in wanted.items():  # some mark the model down: a server for each
+        with Server(script=script, PROVIDER_RETRIES=0, PROVIDER_BREAKER_FAILURES=0) as s:
             r = s.chat(f"[{kind}]", kind)
             t.equal((kind, r.status, r.detail, r.code), (kind, status, detail, code))
             t.equal((kind, r.header("Retry-After") is not None), (kind, retry))
             t.equal(list(r.json()), ["detail", "code", "request_id"])
             t.equal(s.get(f"/api/v1/sessions/{kind}").status, 404, "a failed first turn leaves nothing")
-        t.equal(s.get("/api/v1/sessions").json(), [])
+            t.equal(s.get("/api/v1/sessions").json(), [])
 
 
 @case("what the provider rejects is a 422 with the class named, and none of its words")

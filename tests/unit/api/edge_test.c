@@ -334,7 +334,7 @@ static void test_routes(void **state)
         {"POST", "/api/v1/chat/ws", true, ROUTE_NONE, ""},
         {"GET", "/metrics", false, ROUTE_FOUND, ""},
         {"GET", "/chat", false, ROUTE_NONE, ""},
-        {"GET", "/v1/models", false, ROUTE_NONE, ""},
+        {"GET", "/v1/nope", false, ROUTE_NONE, ""},
         {"GET", "/docs/", false, ROUTE_SLASH, ""},
         {"GET", "", false, ROUTE_NONE, ""},
     };
