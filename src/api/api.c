@@ -19,6 +19,7 @@
 enum {
     EVENT_BYTES_MAX = 64 << 20, /* one piece of text; escapes make it up to six times as long */
     LOGGED_PATH_BYTES_MAX = 1024,
+    SWITCHES_PER_MINUTE = 10, /* of a client: each may load gigabytes */
 };
 
 /* ---- the head ---- */
@@ -326,6 +327,7 @@ enum err api_new(struct api **out, const struct api_parts *parts, struct err_not
     enum err e = check_metrics_path(conf, why);
     if (!e) e = networks_init(&a->trusted, &conf->forwarded_allow_ips, why);
     if (!e) e = limit_new(&a->limit, (uint64_t)conf->rate_limit);
+    if (!e) e = limit_new(&a->switch_limit, conf->rate_limit ? SWITCHES_PER_MINUTE : 0);
     if (!e) e = replays_new(&a->replays);
     if (!e) e = metrics_new(&a->metrics);
     if (!e) e = health_probe_new(&a->probe);
@@ -343,6 +345,7 @@ void api_free(struct api *a)
     if (a == NULL) return;
     networks_fini(&a->trusted);
     limit_free(a->limit);
+    limit_free(a->switch_limit);
     replays_free(a->replays);
     metrics_free(a->metrics);
     health_probe_free(a->probe);

@@ -112,8 +112,9 @@ static const char *code_of_family(const char *code)
 static void fail_text(struct call *c, int status, const char *key, str detail, const char *code)
 {
     if (c->family != FAMILY_SEMA) {
-        const struct family_error e = {
-            .status = status, .code = code_of_family(code), .message = detail};
+        const struct family_error e = {.status = status,
+                                       .code = code_of_family(code),
+                                       .message = detail};
         served_fail(c, &e);
         return;
     }
@@ -203,7 +204,7 @@ bool call_authenticate(struct call *c)
 
 /* ---- limits ---- */
 
-bool call_take(struct call *c, struct limit_verdict *out)
+static bool take_from(struct call *c, struct limit *bucket, struct limit_verdict *out)
 {
     if (c->counted_as.at == NULL) {
         char address[CLIENT_ADDRESS_BYTES];
@@ -212,26 +213,41 @@ bool call_take(struct call *c, struct limit_verdict *out)
         c->counted_as =
             c->who.kind == AUTH_USER ? c->owner : arena_str(&c->r->arena, str_of(address));
     }
-    limit_take(c->api->limit, c->counted_as, clock_mono_us(), out);
+    limit_take(bucket, c->counted_as, clock_mono_us(), out);
     if (!out->allowed) metrics_rate_limited(c->api->metrics);
     return out->allowed;
 }
 
-bool call_within_limit(struct call *c)
+bool call_take(struct call *c, struct limit_verdict *out)
+{
+    return take_from(c, c->api->limit, out);
+}
+
+static bool within(struct call *c, struct limit *bucket, const char *words)
 {
     struct limit_verdict v;
     char text[24];
 
-    if (call_take(c, &v)) return true;
+    if (take_from(c, bucket, &v)) return true;
     retry_after(c, v.retry_s);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)limit_per_minute(c->api->limit));
+    snprintf(text, sizeof text, "%llu", (unsigned long long)limit_per_minute(bucket));
     response_header(c->r, "X-RateLimit-Limit", str_of(text));
     snprintf(text, sizeof text, "%llu", (unsigned long long)v.remaining);
     response_header(c->r, "X-RateLimit-Remaining", str_of(text));
     snprintf(text, sizeof text, "%llu", (unsigned long long)v.full_s);
     response_header(c->r, "X-RateLimit-Reset", str_of(text));
-    fail_text(c, 429, "error", str_of(c->api->rate_text), "rate_limited");
+    fail_text(c, 429, "error", str_of(words), "rate_limited");
     return false;
+}
+
+bool call_within_limit(struct call *c)
+{
+    return within(c, c->api->limit, c->api->rate_text);
+}
+
+bool call_within_switch_limit(struct call *c)
+{
+    return within(c, c->api->switch_limit, "Rate limit exceeded: 10 per 1 minute");
 }
 
 bool stream_slot_take(struct api *a)

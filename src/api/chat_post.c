@@ -1,6 +1,7 @@
 /* POST /api/v1/chat (http-api.md section 5): one message in, the whole answer out. */
 #include <stdlib.h>
 
+#include "api/body.h"
 #include "api/chat_stream.h"
 #include "api/inside.h"
 #include "api/stream.h"
@@ -159,45 +160,13 @@ static bool wants_events(const struct call *c)
     return false;
 }
 
-/* The object, checked; else the call is answered and *out stays. */
-static bool read_body(struct call *c, yyjson_doc **out, struct chat_request *ask)
-{
-    struct complaints list;
-    yyjson_doc *doc = NULL;
-    bool fine = false;
-    str type = headers_get(&c->r->headers, STR("Content-Type"));
-
-    complaints_init(&list);
-    chat_request_init(ask);
-    enum body_fault fault = validate_body(&doc, type, c->r->body, &list);
-    enum err e = fault == BODY_MEMORY ? ERR_MEMORY : ERR_NONE;
-    if (fault == BODY_FINE)
-        e = validate_object(chat_fields, chat_fields_count, IN_BODY, yyjson_doc_get_root(doc), ask,
-                            &c->r->arena, &list);
-    if (e == ERR_MEMORY) {
-        call_out_of_memory(c);
-    } else if (fault == BODY_UNREADABLE) {
-        call_fail(c, 400, "malformed_body", STR("There was an error parsing the body"));
-    } else if (fault || e) {
-        json_end_array(&list.out);
-        call_fail_list(c, 422, "validation_error", buf_str(&list.json));
-    } else {
-        fine = true;
-    }
-    if (fine)
-        *out = doc;
-    else
-        yyjson_doc_free(doc);
-    complaints_fini(&list);
-    return fine;
-}
-
 void chat_post(struct call *c)
 {
     struct chat_request ask;
     yyjson_doc *doc;
 
-    if (!read_body(c, &doc, &ask)) return;
+    chat_request_init(&ask);
+    if (!body_read(c, chat_fields, chat_fields_count, &ask, &doc)) return;
     if (!call_within_limit(c)) {
         yyjson_doc_free(doc);
     } else if (ask.stream && c->api->conf->enable_streaming && wants_events(c)) {

@@ -35,7 +35,7 @@ struct api {
     struct cors_rule cors;
     struct networks trusted; /* FORWARDED_ALLOW_IPS */
     struct auth auth;
-    struct limit *limit;
+    struct limit *limit, *switch_limit;
     struct replays *replays;
     struct metrics *metrics;
     struct probe *probe;
@@ -118,6 +118,7 @@ bool call_authenticate(struct call *c);
 
 /* False when the client has used up its requests: it is answered 429 then. */
 bool call_within_limit(struct call *c);
+bool call_within_switch_limit(struct call *c); /* model switches have a bucket of their own */
 /* The same without an answer, for WebSockets. */
 bool call_take(struct call *c, struct limit_verdict *out);
 

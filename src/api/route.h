@@ -68,6 +68,9 @@ void sessions_get(struct call *c);
 void sessions_delete(struct call *c);
 void about_model(struct call *c);
 void metrics_get(struct call *c);
+void model_switch_post(struct call *c);
+void models_list(struct call *c);
+void backends_list(struct call *c);
 
 /* ---- the APIs of others (api/served) ---- */
 void served_openai_chat(struct call *c);

@@ -223,8 +223,10 @@ static enum err check_choice(struct check *k, str *out)
     size_t n = 0;
 
     for (const char *const *c = k->f->choices; *c; c++) {
-        if (s.at && str_eq(s, str_of(*c))) {
-            *out = s;
+        bool fits =
+            k->f->kind == FIELD_CHOICE ? str_eq(s, str_of(*c)) : str_eq_nocase(s, str_of(*c));
+        if (s.at && fits) {
+            *out = str_of(*c);
             return ERR_NONE;
         }
         const char *before = c == k->f->choices ? "" : c[1] ? ", " : " or ";
@@ -285,7 +287,8 @@ static enum err check_value(struct check *k, void *result, struct arena *a)
     case FIELD_FLOAT: return check_float(k, at);
     case FIELD_INT: return check_int(k, at);
     case FIELD_BOOL: return check_bool(k, at);
-    case FIELD_CHOICE: return check_choice(k, at);
+    case FIELD_CHOICE:
+    case FIELD_CHOICE_NOCASE: return check_choice(k, at);
     case FIELD_IMAGES: return check_images(k, at, a);
     }
     return ERR_INTERNAL;

@@ -43,8 +43,9 @@ enum field_kind {
     FIELD_FLOAT,  /* min..max */
     FIELD_INT,
     FIELD_BOOL,
-    FIELD_CHOICE, /* one of `choices` */
-    FIELD_IMAGES, /* at most max strings, each a data address of an image or an https one */
+    FIELD_CHOICE,        /* one of `choices` */
+    FIELD_CHOICE_NOCASE, /* the same in any case; the value is as in `choices` */
+    FIELD_IMAGES,        /* at most max strings, each a data address of an image or an https one */
 };
 
 /* Where a field is known. */

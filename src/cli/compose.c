@@ -138,6 +138,7 @@ static enum err compose_more(struct models *models, const struct program *p, con
         if (strcmp(any.type, "scripted") == 0) continue;
         struct model_conf *row = &types[more.types_count++];
         e = model_conf(row, p, c, any, MODEL_OTHER, why);
+        row->conf.offline = true; /* nobody's request and no switch downloads anything */
         /* MINIMAX_MODEL_VERSION renames the models of the settings only (configuration.md note 2).
          */
         if (strcmp(any.type, "minimax") == 0) row->conf.version = STR_NONE;

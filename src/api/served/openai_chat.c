@@ -30,7 +30,7 @@ void openai_put_usage(struct json_out *o, const struct usage *u)
 
 static void put_head(struct served *s, struct json_out *o, const char *object)
 {
-    char id[48];
+    char id[64];
 
     snprintf(id, sizeof id, "chatcmpl-%s", s->id);
     json_object(o);

@@ -54,7 +54,7 @@ static bool read(struct served *s, yyjson_val *root, struct family_error *why)
 
 static void put_object(struct served *s, struct json_out *o, str text, const char *finish)
 {
-    char id[48];
+    char id[64];
 
     snprintf(id, sizeof id, "cmpl-%s", s->id);
     json_object(o);

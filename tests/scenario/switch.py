@@ -1,0 +1,117 @@
+"""POST /api/v1/model/switch: the exchange, its refusals, and requests that run across it; what there is and how it fares."""
+from harness import *
+
+TYPES = "'local', 'hf_api', 'openai', 'anthropic', 'minimax' or 'google'"
+SLOW = [{"when": "slow", "pieces": ["one ", {"text": "two ", "wait_ms": 700}, "three"]}, {"when": "*", "pieces": ["scripted"]}]
+
+
+def switch(s, **body):
+    return s.post("/api/v1/model/switch", body)
+
+
+def ask(s, message="What can you do?", session="a"):
+    return s.post("/api/v1/chat", {"message": message, "session_id": session, "temperature": 0}).json()
+
+
+@case("the exchange: both models named, sessions go on with the new one, again is free")
+def exchange(t):
+    with Server(script=SLOW) as s:
+        t.equal(ask(s)["message"], "scripted")
+        got = switch(s, model_type="LOCAL", model_name="sema-guide")
+        body = got.json()
+        t.equal((got.status, list(body)), (200, ["success", "message", "previous", "current", "switch_time", "timestamp"]), body)
+        t.equal(body["current"], {"model_type": "local", "model_name": "sema-guide"})
+        t.equal(body["previous"]["model_type"], "scripted")
+        t.equal(ask(s)["model_name"], "sema-guide")
+        t.equal(s.get("/api/v1/sessions/a").json()["message_count"], 4)
+        again = switch(s, model_name="sema-guide").json()
+        t.equal((again["success"], again["switch_time"]), (True, 0))
+        for route in ("/health", "/api/v1/health"):
+            t.equal(s.get(route).json()["model_name"], "sema-guide")
+        t.equal(s.get("/api/v1/model/info").json()["type"], "local_huggingface")
+
+
+@case("a stream that runs finishes on its model")
+def running(t):
+    with Server(script=SLOW) as s:
+        stream, text, switched = s.sse("slow", "b"), "", False
+        for block in stream:
+            if block.type != "chunk":
+                continue
+            text += block.json()["content"]
+            if not switched:
+                switched = True
+                t.equal(switch(s, model_type="local", model_name="sema-guide").status, 200)
+        t.equal(text, "one two three")
+        t.equal(ask(s, session="c")["model_name"], "sema-guide")
+
+
+@case("refusals, each with its status, words and code; nothing changes")
+def refusals(t):
+    with Server(script=SLOW) as s:
+        rows = [
+            (dict(model_type="anthropic", model_name="x"), 400, "ANTHROPIC_API_KEY is not set", "credential_missing"),
+            (dict(model_type="openai", model_name="x"), 400, "OPENAI_API_KEY is not set", "credential_missing"),
+            (dict(model_type="local", model_name="a/b"), 404, "Model not found; get it with: sema pull a/b", "model_not_found"),
+        ]
+        for body, status, detail, code in rows:
+            got = switch(s, **body)
+            t.equal((got.status, got.json()["detail"], got.json()["code"]), (status, detail, code))
+        got = switch(s, model_type="nonsense", model_name="x")
+        t.equal((got.status, got.json()["detail"][0]["msg"]), (422, "Input should be " + TYPES))
+        got = switch(s, model_type="local", model_name="sema-guide", device="cuda")
+        t.equal((got.status, got.json()["detail"][0]["loc"]), (422, ["body", "device"]))
+        t.equal(switch(s).json()["detail"][0]["type"], "missing")
+        t.equal(ask(s)["message"], "scripted")
+
+
+@case("a broken model directory is 422 with file and reason, and the old model serves on")
+def broken(t):
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(os.path.join(folder, "bad"))
+        for name, text in (("config.json", '{"model_type":"llama"}'), ("model.safetensors", "short"), ("tokenizer.json", "{}")):
+            with open(os.path.join(folder, "bad", name), "w", encoding="utf-8") as f:
+                f.write(text)
+        with Server(script=SLOW, MODEL_PATH=folder) as s:
+            got = switch(s, model_type="local", model_name="bad")
+            t.equal((got.status, got.json()["code"]), (422, "model_unusable"), got.body)
+            t.true(got.json()["detail"].startswith("Model cannot be loaded"), got.body)
+            t.equal(ask(s)["message"], "scripted")
+
+
+@case("ENABLE_MODEL_SWITCH=false: 403")
+def disabled(t):
+    with Server(script=SLOW, ENABLE_MODEL_SWITCH="false") as s:
+        got = switch(s, model_type="local", model_name="sema-guide")
+        t.equal((got.status, got.json()["detail"], got.json()["code"]), (403, "Model switching is disabled", "switch_disabled"))
+
+
+@case("a bucket of its own: ten a minute")
+def limited(t):
+    with Server(script=SLOW, RATE_LIMIT="1000") as s:
+        states = [switch(s, model_type="local", model_name="a/b").status for _ in range(11)]
+        t.equal(states, [404] * 10 + [429])
+        t.equal(ask(s)["message"], "scripted")
+
+
+@case("backends tell state, breaker and counts; models tell what may be named")
+def listed(t):
+    with Server(script=SLOW) as s:
+        ask(s)
+        row = s.get("/api/v1/backends").json()["backends"][0]
+        t.equal(list(row), ["type", "name", "role", "state", "breaker", "last_error", "requests", "failures", "first_token_ms",
+                            "last_used"])
+        t.equal((row["type"], row["role"], row["state"], row["breaker"], row["last_error"], row["requests"], row["failures"]),
+                ("scripted", "primary", "ready", "closed", None, 1, 0))
+        model = s.get("/api/v1/models").json()["models"][0]
+        t.equal((list(model), model["type"], model["ready"]), (["id", "type", "name", "context_length", "ready"], "scripted", True))
+
+
+@case("credentials are needed when they are configured")
+def protected(t):
+    with Server(script=SLOW, API_KEY="secret-key-1") as s:
+        t.equal(switch(s, model_name="x").status, 401)
+        t.equal(s.get("/api/v1/backends").status, 401)
+
+
+main()
