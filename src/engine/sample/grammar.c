@@ -258,7 +258,8 @@ static bool any_bit(const uint64_t *mask, size_t words)
 /* Numbers are forgotten when there are many; the readings are found again by their own stacks. */
 static void refresh(struct grammar *g)
 {
-    if (g->m.states_count < GRAMMAR_STATES_MAX) return;
+    if (g->m.states_count < GRAMMAR_STATES_MAX && g->m.frames_count < MACHINE_FRAMES_MAX / 2)
+        return;
     const struct machine_state *s = &g->m.states[g->state];
     size_t count = s->count, total = 0;
     bool done = s->done;

@@ -5,7 +5,8 @@
 
 #include "conf/limits.h"
 
-enum { FRAMES_MAX = 1 << 20, STATES_HARD_MAX = 16 * GRAMMAR_STATES_MAX };
+/* Within one step of an answer; between two, grammar.c forgets all from GRAMMAR_STATES_MAX on. */
+enum { STATES_HARD_MAX = 4 * GRAMMAR_STATES_MAX };
 
 _Static_assert(sizeof(((struct machine *)0)->made) / sizeof(struct config) == GRAMMAR_CONFIGS_MAX,
                "the set under construction has room for as many readings as are followed");
@@ -62,7 +63,7 @@ uint32_t machine_push(struct machine *m, uint32_t node, uint32_t count, uint32_t
         const struct frame *have = &m->frames[t->at[i] - 1];
         if (have->node == node && have->count == count && have->up == up) return t->at[i] - 1;
     }
-    if (m->frames_count == FRAMES_MAX ||
+    if (m->frames_count == MACHINE_FRAMES_MAX ||
         !widen((void **)&m->frames, &m->frames_cap, sizeof *m->frames, m->frames_count + 1)) {
         m->bad = true;
         return FRAME_BOTTOM;
@@ -204,8 +205,8 @@ static uint32_t end_set(struct machine *m)
              memcmp(m->configs + s->first, m->made, s->count * sizeof *m->made) == 0))
             return t->at[i] - 1;
     }
-    if (m->states_count == STATES_HARD_MAX ||
-        !widen((void **)&m->states, &m->states_cap, sizeof *m->states, m->states_count + 1) ||
+    if (m->states_count == STATES_HARD_MAX) return STATE_NONE; /* a token less, no wrong one */
+    if (!widen((void **)&m->states, &m->states_cap, sizeof *m->states, m->states_count + 1) ||
         !widen((void **)&m->configs, &m->configs_cap, sizeof *m->configs,
                m->configs_count + (uint32_t)m->made_count)) {
         m->bad = true;

@@ -25,6 +25,8 @@ struct config {
     uint32_t node, frame;
 };
 
+enum { MACHINE_FRAMES_MAX = 1 << 20 }; /* then `bad`; half of it is never kept between steps */
+
 enum { STATE_NONE }; /* the number of the state without any reading */
 
 struct machine_state {
