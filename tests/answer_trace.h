@@ -1,5 +1,6 @@
 /* What an answer gave, as one line of text that tests compare: pieces joined, so that the cuts of
- * the source do not show.  "t:" text, "r:" reasoning, "s:" signature, "c0:id:name" and "a0:" a tool
+ * the source do not show.  "t:" text, "r:" reasoning, "s:" signature (its first
+ * letters, where they are asked for), "c0:id:name" and "a0:" a tool
  * call, then "done" with the finish, or the error's code. */
 #ifndef SEMA_TESTS_ANSWER_TRACE_H
 #define SEMA_TESTS_ANSWER_TRACE_H
@@ -21,6 +22,8 @@ struct answer_trace {
     char last[16]; /* the channel that is being added to */
     int pieces, done;
     bool over;               /* `done` came, or the quiet time after a cancel has passed */
+    bool signatures;      /* are traced */
+    char signature[100];  /* the last, or redacted reasoning */
     int cancel_at, pause_at; /* at this piece; 0: never */
     struct answer_end end;
     struct timer timer; /* ends a pause, or the wait for events that must not come */
@@ -80,6 +83,20 @@ static void trace_reasoning(void *ctx, str text)
     trace_piece(ctx, "r:", text);
 }
 
+static void trace_signature(void *ctx, const struct part *p)
+{
+    struct answer_trace *t = ctx;
+
+    check_int(t->done, 0);
+    check_true(t->answer != NULL);
+    check_true(p->kind == PART_REASONING && p->issuer.len > 0);
+    str token = p->redacted.len ? p->redacted : p->signature;
+    snprintf(t->signature, sizeof t->signature, "%.*s", STR_ARG(token));
+    if (!t->signatures) return;
+    trace_channel(t, p->redacted.len ? "x:" : "s:");
+    buf_add(&t->seen, str_head(token, 3));
+}
+
 static void trace_tool_begin(void *ctx, int index, str id, str name)
 {
     struct answer_trace *t = ctx;
@@ -130,6 +147,7 @@ static inline void trace_ask(struct answer_trace *t, struct loop *l, const struc
         .ctx = t,
         .text = trace_text,
         .reasoning = trace_reasoning,
+        .signature = trace_signature,
         .tool_begin = trace_tool_begin,
         .tool_args = trace_tool_args,
         .done = trace_done,

@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ static inline void fake_start(struct fake *f, const char *name, const char *cons
     for (; more && *more && argc < 15; more++) argv[argc++] = (char *)(uintptr_t)*more;
     assert_int_equal(pipe(in), 0);
     assert_int_equal(pipe(out), 0);
+    fcntl(in[1], F_SETFD, FD_CLOEXEC); /* another fake would keep this one alive */
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);

@@ -4,9 +4,9 @@
 
 #include "backend/dialect.h"
 
-/* What a model, or a server, was found to refuse, remembered for each model; the last is a matter of
- * one conversation and is kept with its answer.  Above these bits stands the model's limit of output
- * tokens, in units of 1024 (ANTHROPIC_LIMIT_SHIFT). */
+/* What a model, or a server, was found to refuse, remembered for each model; the last is a matter
+ * of one conversation and is kept with its answer.  Above these bits stands the model's limit of
+ * output tokens, in units of 1024 (ANTHROPIC_LIMIT_SHIFT). */
 enum anthropic_refusal {
     NOT_TEMPERATURE = 1 << 0,
     NOT_TOP_P = 1 << 1,

@@ -100,7 +100,9 @@ bool anthropic_mend(struct answer *a, const struct fault *f)
         (says(f, "forces") || says(f, "support") || says(f, "thinking")))
         return says(f, "thinking") ? mend_once(a, NOT_FORCED)
                                    : learned_add(l, a->q->model, NOT_FORCED);
-    uint64_t bits = refused_field(a, f);
+    /* What is said of a type of thinking names the fields that would do instead. */
+    uint64_t bits = says(f, "thinking.type") ? refused_thinking(a, f) : 0;
+    if (!bits) bits = refused_field(a, f);
     if (!bits) bits = refused_thinking(a, f);
     return bits && learned_add(l, a->q->model, bits);
 }

@@ -66,8 +66,7 @@ static void read_tool(struct answer *a, yyjson_val *block, int64_t index)
     struct tool_piece p = {.index = index,
                            .id = json_get_str(block, "id"),
                            .name = json_get_str(block, "name")};
-    bool text =
-        str_eq(p.name, str_of(anthropic_json_tool)) && anthropic_uses_json_tool(a);
+    bool text = str_eq(p.name, str_of(anthropic_json_tool)) && anthropic_uses_json_tool(a);
 
     if (text)
         a->text_block = index;

@@ -176,8 +176,8 @@ static enum effort fit_effort(unsigned efforts, enum effort wanted)
 static void plan_thinking(struct writer *w, enum effort wanted)
 {
     const struct anthropic_family *f = w->family;
-    bool adaptive = f->thinks == THINKS_ADAPTIVE ||
-                    (f->thinks == THINKS_EITHER && w->q->thinking_budget < 0);
+    bool adaptive =
+        f->thinks == THINKS_ADAPTIVE || (f->thinks == THINKS_EITHER && w->q->thinking_budget < 0);
 
     if (wanted == EFFORT_NONE && f->off == OFF_DISABLED && takes(w, NOT_DISABLED))
         w->thinking = THINKING_OFF;
@@ -452,8 +452,8 @@ static void put_choice(struct writer *w, bool json_tool)
         type = STR("auto");
     }
     bool forced = str_eq(type, STR("tool")) || str_eq(type, STR("any"));
-    if (forced && (w->family->no_forced_tool || w->thinking == THINKING_BUDGET ||
-                   !takes(w, NOT_FORCED)))
+    if (forced &&
+        (w->family->no_forced_tool || w->thinking == THINKING_BUDGET || !takes(w, NOT_FORCED)))
         type = STR("auto");
     json_key(o, "tool_choice"), json_object(o);
     json_key(o, "type"), json_text(o, type);
@@ -490,8 +490,7 @@ static void put_thinking_fields(struct writer *w)
 
     if (w->thinking != THINKING_UNSAID) {
         json_key(o, "thinking"), open_block(o, types[w->thinking]);
-        if (w->thinking == THINKING_BUDGET)
-            json_key(o, "budget_tokens"), json_int(o, w->budget);
+        if (w->thinking == THINKING_BUDGET) json_key(o, "budget_tokens"), json_int(o, w->budget);
         if (w->thinking == THINKING_ADAPTIVE && takes(w, NOT_DISPLAY))
             json_key(o, "display"), json_text(o, STR("summarized"));
         json_end_object(o);

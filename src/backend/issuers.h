@@ -1,6 +1,6 @@
 /* Who gave a reasoning signature (providers.md 5.1, 6.1): providers refuse each other's, so what is
- * known as somebody else's is not sent to them.  A bounded memory of the whole process: signatures of
- * one backend meet another after a switch or a fallback.  Any thread. */
+ * known as somebody else's is not sent to them.  A bounded memory of the whole process: signatures
+ * of one backend meet another after a switch or a fallback.  Any thread. */
 #ifndef SEMA_BACKEND_ISSUERS_H
 #define SEMA_BACKEND_ISSUERS_H
 

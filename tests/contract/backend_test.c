@@ -35,15 +35,14 @@ static const char script[] =
 static struct source {
     const struct backend_ops *ops;
     struct backend *backend;
-} sources[2] = {{&backend_scripted, NULL}, {&backend_openai, NULL}};
+} sources[] = {{&backend_scripted, NULL}, {&backend_openai, NULL}, {&backend_anthropic, NULL}};
 
 enum { SOURCES = sizeof sources / sizeof *sources };
 
 static struct loop *loop;
 static struct http_client *client;
-static struct fake fake;
+static struct fake fakes[SOURCES];
 static char path[] = "/tmp/sema-script-XXXXXX";
-static char base_url[64];
 
 static int setup(void **state)
 {
@@ -54,8 +53,6 @@ static int setup(void **state)
     int fd = mkstemp(path);
     if (write(fd, script, sizeof script - 1) < 0) return 1;
     close(fd);
-    fake_start(&fake, "openai.py", NULL);
-    snprintf(base_url, sizeof base_url, "http://127.0.0.1:%d/v1", fake.port);
     if (loop_new(&loop, NULL)) return 1;
     if (http_client_new(&client, loop, &(struct http_client_conf){.user_agent = "sema/test"}, NULL))
         return 1;
@@ -63,8 +60,16 @@ static int setup(void **state)
     conf.model = str_of(path);
     if (backend_scripted.open(&sources[0].backend, &conf, NULL)) return 1;
     conf.model = STR("hello");
-    conf.base_url = str_of(base_url);
-    return backend_openai.open(&sources[1].backend, &conf, NULL) != ERR_NONE;
+    conf.key = STR("sk-test");
+    for (int i = 1; i < SOURCES; i++) {
+        char name[40], url[64];
+        snprintf(name, sizeof name, "%s.py", sources[i].ops->type);
+        fake_start(&fakes[i], name, NULL);
+        snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", fakes[i].port);
+        conf.base_url = str_of(url);
+        if (sources[i].ops->open(&sources[i].backend, &conf, NULL)) return 1;
+    }
+    return 0;
 }
 
 static int teardown(void **state)
@@ -73,7 +78,7 @@ static int teardown(void **state)
     for (int i = 0; i < SOURCES; i++) sources[i].ops->close(sources[i].backend);
     http_client_free(client);
     loop_free(loop);
-    fake_stop(&fake);
+    for (int i = 1; i < SOURCES; i++) fake_stop(&fakes[i]);
     unlink(path);
     return 0;
 }
