@@ -198,7 +198,8 @@ static void add_ids(uint64_t *mask, const uint32_t *ids, size_t count)
 static void add_local(struct grammar *g, uint32_t state, bool mixed_only, uint32_t outer,
                       uint64_t *mask)
 {
-    const struct local *l = g->m.bad ? NULL : local_of(g, state, mixed_only);
+    bool lost = g->m.bad || state == STATE_NONE; /* no room left in this step */
+    const struct local *l = lost ? NULL : local_of(g, state, mixed_only);
 
     if (l == NULL) return;
     for (size_t w = 0; l->mask && w < g->v->words; w++) mask[w] |= l->mask[w];
