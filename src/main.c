@@ -9,6 +9,7 @@
 /* clang-format off */
 static const struct program_backend backends[] = {
     {.ops = &backend_anthropic, .base_url = AT(anthropic_base_url), .key = AT(anthropic_api_key), .bearer = AT(anthropic_auth_token), .version = AT(anthropic_version)},
+    {.ops = &backend_google, .base_url = AT(google_gemini_base_url), .key = AT(google_api_key)},
     {.ops = &backend_local},
     {.ops = &backend_openai, .base_url = AT(openai_base_url), .key = AT(openai_api_key),
      .organization = AT(openai_org_id), .project = AT(openai_project_id)},

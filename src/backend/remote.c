@@ -121,6 +121,19 @@ static str id_of(yyjson_val *model)
     return str_starts(id, STR("models/")) ? str_tail(id, 7) : id;
 }
 
+/* Google's list has models for other things too. */
+static bool answers(yyjson_val *model)
+{
+    yyjson_val *methods = json_get(model, "supportedGenerationMethods"), *m;
+    yyjson_arr_iter it;
+
+    if (!yyjson_is_arr(methods)) return true;
+    yyjson_arr_iter_init(methods, &it);
+    while ((m = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_str(m), STR("generateContent"))) return true;
+    return false;
+}
+
 static size_t likeness(str a, str b)
 {
     size_t n = 0;
@@ -166,7 +179,7 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
     yyjson_arr_iter_init(list, &it);
     while ((m = yyjson_arr_iter_next(&it))) {
         str id = id_of(m);
-        bool dead = is_shut_down(m, today);
+        bool dead = is_shut_down(m, today) || !answers(m);
         if (str_eq(id, model) && !dead) {
             int64_t ctx = json_get_int(m, "max_model_len", 0);
             if (!ctx) ctx = json_get_int(m, "inputTokenLimit", 0);

@@ -28,16 +28,23 @@ static str own(str s)
     return b.bad ? (buf_fini(&b), STR_NONE) : (str){b.at, b.len - 1};
 }
 
-static str made_id(void)
+void tools_make_id(char out[TOOL_ID_BYTES])
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    unsigned char random[24];
-    char text[5 + sizeof random];
+    unsigned char random[TOOL_ID_BYTES - 6];
 
     rand_bytes(random, sizeof random);
-    memcpy(text, "call_", 5);
-    for (size_t i = 0; i < sizeof random; i++) text[5 + i] = letters[random[i] % 62];
-    return own(str_span(text, sizeof text));
+    memcpy(out, "call_", 5);
+    for (size_t i = 0; i < sizeof random; i++) out[5 + i] = letters[random[i] % 62];
+    out[TOOL_ID_BYTES - 1] = '\0';
+}
+
+static str made_id(void)
+{
+    char text[TOOL_ID_BYTES];
+
+    tools_make_id(text);
+    return own(str_of(text));
 }
 
 /* The call that a piece belongs to; NULL: it starts one. */

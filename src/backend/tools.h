@@ -8,6 +8,10 @@
 
 enum { TOOL_CALLS_MAX = 128 }; /* of one answer: OpenAI's own limit of tools in a request */
 
+/* An id for a call that came without one: "call_" and 24 random letters and digits. */
+enum { TOOL_ID_BYTES = 5 + 24 + 1 };
+void tools_make_id(char out[TOOL_ID_BYTES]);
+
 struct tool_call {
     int64_t index;    /* the stream's; -1: it gives none */
     str id, name;     /* own memory; the name is empty until it came */
