@@ -106,6 +106,7 @@ static enum err append(struct turn *t)
             t->born = t->seq = 0; /* went to make room: begins again with this turn */
         a.born = t->born;
         a.seq = t->seq;
+        a.at_end = t->at_end;
         e = shelf_append(t->chat->shelf, t->loop, &a, on_appended, t);
     }
     order_release(o, &t->place);
@@ -122,7 +123,7 @@ static void go(struct turn *t)
     turn_kept(t, e == ERR_NOT_FOUND ? ERR_NONE : ERR_STORE, &why);
 }
 
-/* Another process changed the session: where does it end now? */
+/* Another process made the session meanwhile, or made it anew: which one is it now? */
 static void on_read_again(void *ctx, struct shelf_answer *a)
 {
     struct turn *t = ctx;
@@ -130,7 +131,7 @@ static void on_read_again(void *ctx, struct shelf_answer *a)
     struct err_note why = a->why;
 
     t->born = a->row.born;
-    t->seq = a->row.count;
+    t->seq = 0;
     shelf_answer_free(a);
     if (e)
         turn_kept(t, ERR_STORE, &why);
@@ -152,6 +153,12 @@ static void on_appended(void *ctx, struct shelf_answer *a)
     order_release(t->chat->order, &t->place);
 
     if (e == ERR_CONFLICT && !forgotten && ++t->keep_tries < KEEP_TRIES) {
+        /* Turns of another process came between: this one goes behind them, whole. */
+        t->at_end = true;
+        if (t->born) {
+            go(t);
+            return;
+        }
         e = shelf_read(t->chat->shelf, t->loop, t->ask.key, 0, 0, on_read_again, t);
         if (e == ERR_NONE) return;
     } else if (e == ERR_NOT_FOUND && swept && !forgotten && ++t->keep_tries < KEEP_TRIES) {

@@ -36,9 +36,9 @@ static void on_bury(struct task *t)
 
     timer_stop(&x->again);
     pthread_mutex_lock(&m->lock);
-    struct model **at = &m->buried;
-    while (*at != x) at = &(*at)->next_buried;
-    *at = x->next_buried;
+    struct model **at = &m->made;
+    while (*at != x) at = &(*at)->next_made;
+    *at = x->next_made;
     pthread_mutex_unlock(&m->lock);
     model_free(x);
 }
@@ -48,8 +48,6 @@ void models_unref_locked(struct model *x)
     struct models *m = x->of;
 
     if (--x->refs > 0) return;
-    x->next_buried = m->buried;
-    m->buried = x;
     x->bury.run = on_bury;
     loop_post(m->loop, &x->bury);
 }
@@ -97,6 +95,10 @@ enum err models_make(struct model **out, struct models *m, const struct model_co
         model_free(x);
         return err_set(why, ERR_MEMORY, "out of memory for a model");
     }
+    pthread_mutex_lock(&m->lock);
+    x->next_made = m->made;
+    m->made = x;
+    pthread_mutex_unlock(&m->lock);
     *out = x;
     return ERR_NONE;
 }
@@ -404,12 +406,9 @@ void models_free(struct models *m)
 {
     if (m == NULL) return;
     timer_stop(&m->idle);
-    for (size_t i = 0; i < m->count; i++) {
-        timer_stop(&m->at[i]->again);
-        model_free(m->at[i]);
-    }
-    for (struct model *x = m->buried, *next; x; x = next) {
-        next = x->next_buried;
+    /* Those in the lists, and those whose preparing has not ended. */
+    for (struct model *x = m->made, *next; x; x = next) {
+        next = x->next_made;
         timer_stop(&x->again);
         model_free(x);
     }

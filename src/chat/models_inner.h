@@ -48,7 +48,7 @@ struct model {
     uint64_t last_used_us;
     struct model_wait *waiting;
     bool wanted; /* `want` is posted */
-    struct model *next_buried;
+    struct model *next_made;
 
     /* The preparing loop's. */
     struct task want, bury;
@@ -68,7 +68,7 @@ struct models {
     struct model *at[MODEL_LINE_MAX + OTHERS_MAX];
     size_t count, chain;
     struct model *reasoning;
-    struct model *buried; /* without references, on the way to their end */
+    struct model *made; /* every one that is not freed */
     struct switching *switching;
 
     struct model_conf configured[MODEL_LINE_MAX]; /* model and version only, in the arena */

@@ -69,6 +69,7 @@ struct turn {
     struct buf user_meta, answer_meta;
     struct turn_result result;
     uint64_t born, seq;
+    bool at_end; /* of the session, wherever that is now */
     int keep_tries;
 };
 

@@ -223,7 +223,7 @@ static enum err append_one(struct store *s, struct store_append *a)
 
     if (a->born) {
         if (x == NULL || x->born != a->born) return ERR_NOT_FOUND;
-        if (x->count != a->seq) return ERR_CONFLICT;
+        if (!a->at_end && x->count != a->seq) return ERR_CONFLICT;
         enum err e = messages_add(x, a);
         if (e) return e;
         link_out(&x->by_use);

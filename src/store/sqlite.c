@@ -325,7 +325,7 @@ static enum err sqlite_sweep(struct store *s, uint64_t cutoff_us, uint64_t max,
 
 /* ---- appending ---- */
 
-static enum err add(struct store *s, uint64_t session, const struct store_append *a,
+static enum err add(struct store *s, uint64_t session, uint64_t seq, const struct store_append *a,
                     struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, SQL_ADD);
@@ -334,7 +334,7 @@ static enum err add(struct store *s, uint64_t session, const struct store_append
     for (size_t i = 0; i < a->count; i++) {
         const struct stored *m = &a->messages[i];
         bind_u64(q, 1, session);
-        bind_u64(q, 2, a->seq + i);
+        bind_u64(q, 2, seq + i);
         sqlite3_bind_int(q, 3, m->role == STORED_USER ? ROLE_USER : ROLE_ASSISTANT);
         bind_u64(q, 4, m->at_us);
         bind(q, 5, m->content);
@@ -356,10 +356,11 @@ static enum err make(struct store *s, const struct store_append *a, struct err_n
     bind(q, 5, a->model_name);
     bind_u64(q, 6, a->count ? a->messages[0].at_us : a->now_us);
     if (sqlite_step_done(q) != SQLITE_OK) return sqlite_err(s, why);
-    return add(s, (uint64_t)sqlite3_last_insert_rowid(s->db), a, why);
+    return add(s, (uint64_t)sqlite3_last_insert_rowid(s->db), 0, a, why);
 }
 
-static enum err go_on(struct store *s, const struct store_append *a, struct err_note *why)
+static enum err go_on(struct store *s, uint64_t seq, const struct store_append *a,
+                      struct err_note *why)
 {
     sqlite3_stmt *q = sqlite_statement(s, SQL_TOUCH);
     if (q == NULL) return sqlite_err(s, why);
@@ -369,7 +370,7 @@ static enum err go_on(struct store *s, const struct store_append *a, struct err_
     bind_u64(q, 3, a->count);
     bind(q, 4, a->model_name);
     if (sqlite_step_done(q) != SQLITE_OK) return sqlite_err(s, why);
-    return add(s, a->born, a, why);
+    return add(s, a->born, seq, a, why);
 }
 
 /* ERR_STORE: the transaction must be given up. */
@@ -386,7 +387,7 @@ static enum err append_one(struct store *s, struct store_append *a, struct err_n
 
     if (a->born) {
         if (row.born != a->born) return ERR_NOT_FOUND;
-        return row.count == a->seq ? go_on(s, a, why) : ERR_CONFLICT;
+        return a->at_end || row.count == a->seq ? go_on(s, row.count, a, why) : ERR_CONFLICT;
     }
     if ((row.born && row.updated_us >= cutoff_us) || a->seq != 0) return ERR_CONFLICT;
     if (a->owner_sessions_max) {

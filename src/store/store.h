@@ -44,6 +44,7 @@ struct store_append {
     struct session_key key;
     uint64_t born; /* as read at the turn's start; 0: the session is to be made */
     uint64_t seq;  /* 0 when it is to be made */
+    bool at_end;   /* wherever the session ends now: `seq` is not looked at */
     const struct stored *messages;
     size_t count;
     str model_name;

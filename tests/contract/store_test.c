@@ -121,8 +121,7 @@ static void test_turns(void **state)
 {
     struct session_key k = key("", "s");
     struct stored m = {STORED_USER, STR("asked"), 60, STR("{}")};
-    struct store_append ap = {
-        .key = key("", "t"), .messages = &m, .count = 1, .now_us = 100};
+    struct store_append ap = {.key = key("", "t"), .messages = &m, .count = 1, .now_us = 100};
     ops->append(store, &ap, 1, soon(), NULL);
     check_int(look(ap.key, 0, 0, 0).row.created_us, 60); /* when it was asked, not stored */
     check_int(look(ap.key, 0, 0, 0).row.updated_us, 100);
@@ -219,6 +218,16 @@ static void test_conflicts(void **state)
     check_int(turn(key("", "t"), born, 2, "x", "y", 2), ERR_NOT_FOUND);
     check_str(str_of(look(k, 0, 0, 9).text), STR("0u:q1 1a:a1 "));
     check_int(look(key("", "t"), 0, 0, 9).row.born, 0);
+
+    struct stored m = {STORED_USER, STR("behind"), 3, STR("{}")};
+    struct store_append ap = {
+        .key = k, .born = born, .at_end = true, .messages = &m, .count = 1, .now_us = 3};
+    ops->append(store, &ap, 1, soon(), NULL);
+    check_int(ap.result, ERR_NONE);
+    check_str(str_of(look(k, 0, 0, 9).text), STR("0u:q1 1a:a1 2u:behind "));
+    ap.born++;
+    ops->append(store, &ap, 1, soon(), NULL);
+    check_int(ap.result, ERR_NOT_FOUND); /* of another life all the same */
 }
 
 /* A forgotten session is another one when it comes again; a turn of its former life cannot revive

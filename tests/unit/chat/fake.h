@@ -68,7 +68,7 @@ struct answer {
 
 static struct answer answers[64];
 static size_t answers_count;
-static struct backend *backends[8];
+static struct backend *backends[32];
 static size_t backends_count;
 
 static enum err fake_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
