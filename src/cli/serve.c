@@ -74,8 +74,8 @@ static void tell_all(struct serve *s, size_t task, void (*run)(struct task *t))
     }
 }
 
-/* ---- ending: each worker empties itself and tells loop 0; when all have, and every turn is stored, each
- * frees what lives on its loop ---- */
+/* ---- ending: each worker empties itself and tells loop 0; when all have, and every turn is
+ * stored, each frees what lives on its loop ---- */
 
 static void on_finish(struct task *t)
 {

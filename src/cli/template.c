@@ -1,5 +1,5 @@
-/* sema template: a conversation -> the prompt text, by a model's own template, by a template file, or by a
- * template in the line itself. */
+/* sema template: a conversation -> the prompt text, by a model's own template, by a template file,
+ * or by a template in the line itself. */
 #include <stdlib.h>
 #include <time.h>
 
