@@ -77,8 +77,8 @@ static str text_at(const struct conf *c, size_t offset)
     return offset ? str_of(*(const char *const *)((const char *)c + offset)) : STR_NONE;
 }
 
-static enum err model_conf(struct model_conf *out, const struct program *p, const struct conf *c,
-                           struct conf_model m, enum model_role role, struct err_note *why)
+enum err compose_model(struct model_conf *out, const struct program *p, const struct conf *c,
+                       struct conf_model m, enum model_role role, struct err_note *why)
 {
     for (size_t i = 0; i < p->backends_count; i++) {
         const struct program_backend *b = &p->backends[i];
@@ -137,7 +137,7 @@ static enum err compose_more(struct models *models, const struct program *p, con
         struct conf_model any = {.type = p->backends[i].ops->type};
         if (strcmp(any.type, "scripted") == 0) continue;
         struct model_conf *row = &types[more.types_count++];
-        e = model_conf(row, p, c, any, MODEL_OTHER, why);
+        e = compose_model(row, p, c, any, MODEL_OTHER, why);
         row->conf.offline = true; /* nobody's request and no switch downloads anything */
         /* MINIMAX_MODEL_VERSION renames the models of the settings only (configuration.md note 2).
          */
@@ -153,12 +153,12 @@ static enum err compose_models(struct compose *to, const struct program *p, cons
 {
     struct model_conf at[CONF_FALLBACKS_MAX + 2];
     size_t count = 0;
-    enum err e = model_conf(&at[count++], p, c, c->model, MODEL_PRIMARY, why);
+    enum err e = compose_model(&at[count++], p, c, c->model, MODEL_PRIMARY, why);
 
     for (int i = 0; !e && i < c->fallbacks_count; i++)
-        e = model_conf(&at[count++], p, c, c->fallbacks[i], MODEL_FALLBACK, why);
+        e = compose_model(&at[count++], p, c, c->fallbacks[i], MODEL_FALLBACK, why);
     if (!e && c->reasoning.type)
-        e = model_conf(&at[count++], p, c, c->reasoning, MODEL_REASONING, why);
+        e = compose_model(&at[count++], p, c, c->reasoning, MODEL_REASONING, why);
     if (!e) e = models_new(&to->models, loop, at, count, why);
     return e ? e : compose_more(to->models, p, c, why);
 }

@@ -4,13 +4,13 @@
 #define SEMA_CLI_COMPOSE_H
 
 #include "base/err.h"
+#include "chat/models.h"
 #include "cli/cli.h"
+#include "conf/conf.h"
 
 struct chat;
-struct conf;
 struct http_client;
 struct loop;
-struct models;
 struct shelf;
 
 struct compose {
@@ -32,6 +32,10 @@ enum err compose_chat(struct compose *to, const struct program *p, const struct 
                       struct loop *loop, struct err_note *why);
 /* "startup: ..." on standard error, and in the log: why no model will ever be ready. */
 void compose_tell_failure(const struct conf *c, enum err e, const struct err_note *why);
+/* What the settings say for one model, as its backend's `open` takes it.  ERR_UNSUPPORTED: no such
+ * backend. */
+enum err compose_model(struct model_conf *out, const struct program *p, const struct conf *c,
+                       struct conf_model m, enum model_role role, struct err_note *why);
 /* One a loop, on the thread that will run it or before. */
 enum err compose_client(struct http_client **out, const struct program *p, const struct conf *c,
                         struct loop *loop, struct err_note *why);

@@ -1,0 +1,132 @@
+/* Asks one backend one question, through the headers that Sema itself uses: the counterpart of the
+ * guide's "Test Specific Backend" snippet.
+ *
+ *     OPENAI_API_KEY=sk-... build/examples/one_backend openai gpt-4.1-mini Hello
+ *     build/examples/one_backend openai my-model Hello http://127.0.0.1:8000/v1
+ *     build/examples/one_backend scripted answers.jsonl Hello
+ *
+ * A backend lives on an event loop (base/loop.h).  It is opened, prepared (the key is checked by a
+ * call that is free of charge), asked; the answer comes as events and ends with exactly one `done`.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/backend.h"
+#include "base/loop.h"
+#include "http/client.h"
+
+struct program {
+    const struct backend_ops *ops;
+    struct backend *backend;
+    struct loop *loop;
+    struct answer *answer;
+    struct ask ask;
+    struct message message;
+    struct part part;
+    struct task start;
+    int status;
+};
+
+static void fail(struct program *p, const char *what, enum err e, const struct err_note *why)
+{
+    fprintf(stderr, "%s: %s\n", what, err_text(why, e));
+    p->status = 1;
+    loop_stop(p->loop);
+}
+
+static void on_text(void *ctx, str text)
+{
+    (void)ctx;
+    fwrite(text.at, 1, text.len, stdout);
+    fflush(stdout);
+}
+
+static void on_done(void *ctx, const struct answer_end *end)
+{
+    struct program *p = ctx;
+
+    if (end->e) {
+        fail(p, "answer", end->e, &end->why);
+        return;
+    }
+    printf("\n(%lld tokens)\n", (long long)end->usage.completion_tokens);
+    loop_stop(p->loop);
+}
+
+static void on_ready(void *ctx, enum err e, const struct err_note *why)
+{
+    struct program *p = ctx;
+    struct err_note note = {.text = ""};
+    struct sink to = {.ctx = p, .text = on_text, .done = on_done};
+
+    if (e) {
+        fail(p, "prepare", e, why);
+        return;
+    }
+    e = p->ops->ask(&p->answer, p->backend, p->loop, &p->ask, to, &note);
+    if (e) fail(p, "ask", e, &note);
+}
+
+static void on_start(struct task *t)
+{
+    struct program *p = container_of(t, struct program, start);
+    p->ops->prepare(p->backend, p->loop, on_ready, p);
+}
+
+static const struct backend_ops *find(const char *type)
+{
+    static const struct backend_ops *const all[] = {&backend_openai, &backend_anthropic,
+                                                    &backend_scripted};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i]->type, type) == 0) return all[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = {.start.run = on_start};
+    struct err_note why = {.text = ""};
+    struct http_client *client = NULL;
+    const struct http_client_conf client_conf = {.user_agent = "sema-example"};
+
+    if (argc < 4 || (p.ops = find(argv[1])) == NULL) {
+        fprintf(stderr, "usage: one_backend openai|anthropic|scripted MODEL MESSAGE [BASE_URL]\n");
+        return 2;
+    }
+    struct backend_conf conf = {
+        .type = argv[1],
+        .model = str_of(argv[2]),
+        .base_url = str_of(argc > 4 ? argv[4] : NULL),
+        .key = str_of(
+            getenv(strcmp(argv[1], "anthropic") == 0 ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY")),
+        .connect_ms = 10000,
+        .idle_ms = 60000,
+        .total_ms = 120000,
+    };
+    enum err e = loop_new(&p.loop, &why);
+    if (!e) e = http_client_new(&client, p.loop, &client_conf, &why);
+    if (!e) e = p.ops->open(&p.backend, &conf, &why);
+    if (e) {
+        fprintf(stderr, "open: %s\n", err_text(&why, e));
+        return 1;
+    }
+    http_client_set_here(client);
+
+    p.part = (struct part){.kind = PART_TEXT, .text = str_of(argv[3])};
+    p.message = (struct message){.role = ROLE_USER, .parts = &p.part, .count = 1};
+    p.ask = ask_none;
+    p.ask.model = conf.model;
+    p.ask.messages = &p.message;
+    p.ask.messages_count = 1;
+    p.ask.stream = true;
+
+    loop_post(p.loop, &p.start);
+    loop_run(p.loop);
+
+    http_client_set_here(NULL);
+    http_client_free(client);
+    p.ops->close(p.backend);
+    loop_free(p.loop);
+    return p.status;
+}
