@@ -16,7 +16,8 @@ def openapi(t):
                 {("/health", "get"), ("/status", "get"), ("/api/v1/chat", "post"), ("/api/v1/chat/stream", "get"),
                  ("/api/v1/sessions", "get"), ("/api/v1/sessions/{session_id}", "get"),
                  ("/api/v1/sessions/{session_id}", "delete"), ("/api/v1/model/info", "get"), ("/api/v1/health", "get"),
-                 ("/api/v1/status", "get"), ("/api/v1/metrics", "get")})
+                 ("/api/v1/status", "get"), ("/api/v1/metrics", "get"), ("/api/v1/model/switch", "post"),
+                 ("/api/v1/models", "get"), ("/api/v1/backends", "get")})
         t.equal({tag for methods in d["paths"].values() for o in methods.values() for tag in o["tags"]},
                 {"Chat API v1", "Health"})
         schemas = d["components"]["schemas"]
