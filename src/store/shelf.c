@@ -15,21 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "conf/limits.h"
-#include "store/store.h"
+#include "store/shelf_answer.h"
 
 enum job_kind { JOB_READ, JOB_LIST, JOB_APPEND, JOB_FORGET };
 enum job_state { JOB_WAITING, JOB_TAKEN, JOB_DROPPED, JOB_ANSWERED };
-
-struct answer {
-    struct shelf_answer seen; /* first: what the caller has */
-    struct arena arena;       /* the texts in it */
-    size_t cap;               /* of its array */
-};
 
 struct job {
     struct task task;
@@ -40,7 +33,7 @@ struct job {
     shelf_done_fn *done;
     void *ctx;
     uint64_t entered_us; /* clock_mono_us() */
-    struct answer *answer;
+    struct shelf_own *answer;
 
     struct session_key key; /* copied behind the struct, like all texts below */
     str owner;              /* of a list */
@@ -74,103 +67,6 @@ struct shelf {
     void *watch_ctx;
 };
 
-/* ---- answers ---- */
-
-static struct answer *answer_new(void)
-{
-    struct answer *a = calloc(1, sizeof *a);
-    if (a) arena_init(&a->arena, 0);
-    return a;
-}
-
-void shelf_answer_free(struct shelf_answer *seen)
-{
-    if (seen == NULL) return;
-    struct answer *a = container_of(seen, struct answer, seen);
-    free(seen->messages);
-    free(seen->rows);
-    arena_fini(&a->arena);
-    free(a);
-}
-
-/* A place at the end of one of the two arrays; NULL when memory is out. */
-static void *answer_room(struct answer *a, void **array, size_t count, size_t each_bytes)
-{
-    if (count == a->cap) {
-        size_t cap = a->cap ? a->cap * 2 : 16;
-        void *grown = reallocarray(*array, cap, each_bytes);
-        if (grown == NULL) return NULL;
-        *array = grown;
-        a->cap = cap;
-    }
-    return (char *)*array + count * each_bytes;
-}
-
-static bool row_copy(struct answer *a, struct session_row *out, const struct session_row *row)
-{
-    *out = *row;
-    out->key.owner = arena_str(&a->arena, row->key.owner);
-    out->key.id = arena_str(&a->arena, row->key.id);
-    out->model_name = arena_str(&a->arena, row->model_name);
-    return out->key.owner.at && out->key.id.at && out->model_name.at;
-}
-
-static enum err on_row(void *ctx, const struct session_row *row)
-{
-    struct answer *a = ctx;
-    return row_copy(a, &a->seen.row, row) ? ERR_NONE : ERR_MEMORY;
-}
-
-static enum err on_message(void *ctx, uint64_t seq, const struct stored *m)
-{
-    struct answer *a = ctx;
-    void *array = a->seen.messages;
-    struct stored *to = answer_room(a, &array, a->seen.count, sizeof *to);
-
-    a->seen.messages = array;
-    if (to == NULL) return ERR_MEMORY;
-    *to = *m;
-    to->content = arena_str(&a->arena, m->content);
-    to->metadata = arena_str(&a->arena, m->metadata);
-    if (to->content.at == NULL || to->metadata.at == NULL) return ERR_MEMORY;
-    if (a->seen.count++ == 0) a->seen.first_seq = seq;
-    return ERR_NONE;
-}
-
-static enum err on_listed(void *ctx, const struct session_row *row)
-{
-    struct answer *a = ctx;
-    void *array = a->seen.rows;
-    struct session_row *to = answer_room(a, &array, a->seen.rows_count, sizeof *to);
-
-    a->seen.rows = array;
-    if (to == NULL || !row_copy(a, to, row)) return ERR_MEMORY;
-    a->seen.rows_count++;
-    return ERR_NONE;
-}
-
-enum err shelf_answer_add(struct shelf_answer *seen, struct session_key k, const struct stored *m,
-                          uint64_t before, uint64_t max)
-{
-    struct answer *a = container_of(seen, struct answer, seen);
-    struct session_row row =
-        seen->row.born ? seen->row : (struct session_row){.created_us = m->at_us};
-    uint64_t seq = row.count;
-
-    row.count++;
-    if (row.updated_us < m->at_us) row.updated_us = m->at_us;
-    row.key = k;
-    if (row.born == 0) row.born = UINT64_MAX;
-    if (!row_copy(a, &seen->row, &row)) return ERR_MEMORY;
-    if (max == 0 || (before && before <= seq + 1)) return ERR_NONE;
-
-    enum err e = on_message(a, seq, m);
-    if (e || seen->count <= max) return e;
-    memmove(seen->messages, seen->messages + 1, --seen->count * sizeof *seen->messages);
-    seen->first_seq++;
-    return ERR_NONE;
-}
-
 /* ---- jobs: on the loop ---- */
 
 static void job_free(struct job *j)
@@ -179,7 +75,7 @@ static void job_free(struct job *j)
     free(j);
 }
 
-static void job_tell(struct job *j, struct answer *a)
+static void job_tell(struct job *j, struct shelf_own *a)
 {
     j->done(j->ctx, &a->seen);
 }
@@ -187,7 +83,7 @@ static void job_tell(struct job *j, struct answer *a)
 static void on_answered(struct task *t)
 {
     struct job *j = container_of(t, struct job, task);
-    struct answer *a = j->answer;
+    struct shelf_own *a = j->answer;
 
     timer_stop(&j->late);
     j->answer = NULL;
@@ -206,7 +102,7 @@ static void on_late(struct timer *t)
         timer_set(&j->late, j->loop, STORE_WAIT_MS + STORE_COMMIT_MS - waited_ms, on_late);
         return;
     }
-    struct answer *a = answer_new();
+    struct shelf_own *a = shelf_answer_new();
     shelf_done_fn *done = j->done;
     void *ctx = j->ctx;
     if (a == NULL || !atomic_compare_exchange_strong(&j->state, &state, JOB_DROPPED)) {
@@ -237,7 +133,7 @@ static struct job *job_new(enum job_kind kind, struct loop *l, shelf_done_fn *do
     struct job *j = calloc(1, sizeof *j + text_bytes);
 
     loop_assert_here(l);
-    if (j) j->answer = answer_new();
+    if (j) j->answer = shelf_answer_new();
     if (j == NULL || j->answer == NULL) {
         free(j);
         return NULL;
@@ -380,11 +276,11 @@ static uint64_t cutoff_us(const struct shelf *s)
 
 static enum err read_run(const struct shelf *s, struct store *store, struct job *j)
 {
-    struct answer *a = j->answer;
+    struct shelf_own *a = j->answer;
     uint64_t has = 0, cutoff = cutoff_us(s);
 
-    enum err e =
-        s->ops->read(store, j->key, cutoff, j->before, j->max, on_row, on_message, a, &a->seen.why);
+    enum err e = s->ops->read(store, j->key, cutoff, j->before, j->max, shelf_answer_on_row,
+                              shelf_answer_on_message, a, &a->seen.why);
     if (e || !j->for_turn || a->seen.row.born || s->owner_sessions_max == 0 ||
         j->key.owner.len == 0)
         return e;
@@ -394,13 +290,13 @@ static enum err read_run(const struct shelf *s, struct store *store, struct job 
 
 static void reading_run(const struct shelf *s, struct store *store, struct job *j)
 {
-    struct answer *a = j->answer;
+    struct shelf_own *a = j->answer;
 
     if (j->kind == JOB_READ)
         job_answer(j, read_run(s, store, j));
     else
-        job_answer(j, s->ops->list(store, j->owner, cutoff_us(s), j->before, j->max, on_listed, a,
-                                   &a->seen.next, &a->seen.why));
+        job_answer(j, s->ops->list(store, j->owner, cutoff_us(s), j->before, j->max,
+                                   shelf_answer_on_listed, a, &a->seen.next, &a->seen.why));
 }
 
 static void *reader_main(void *arg)

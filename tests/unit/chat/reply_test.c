@@ -130,6 +130,19 @@ static void test_rescued_twice(void **state)
     check_str(str_of(c.seen), STR("started <a b>< c>< d>done:a b c d|one|stop|rescued by three"));
 }
 
+/* What failed before the stream began is past: its own break is what the client hears of. */
+static void test_break_is_the_cause(void **state)
+{
+    struct caller c = {0};
+    start(&c, "s", "q", true);
+    end(asked(0), ERR_AUTH, FINISH_NONE);
+    say(asked(1), "text");
+    end(&answers[1], ERR_NETWORK, FINISH_NONE);
+    end(asked(2), ERR_SERVER, FINISH_NONE);
+    UNTIL(c.over);
+    check_str(str_of(c.seen), STR("started <text>failed:provider_network after text"));
+}
+
 /* One that cannot go on from given text is passed over; with only reasoning shown anyone can. */
 static void test_who_can(void **state)
 {
@@ -713,6 +726,7 @@ int main(void)
         CASE(starts_over, setup),
         CASE(other_words, setup),
         CASE(rescued_twice, setup),
+        CASE(break_is_the_cause, setup),
         CASE(who_can, setup_mixed),
         CASE(not_rescued, setup),
         CASE(cancel_while_rescued, setup),
