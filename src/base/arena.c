@@ -1,7 +1,7 @@
 #include "base/arena.h"
 
-#include <stdarg.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +10,8 @@ struct arena_block {
     alignas(max_align_t) char bytes[];
 };
 
-/* Most requests fit into the first block; each further block is twice as large, up to a megabyte. */
+/* Most requests fit into the first block; each further block is twice as large, up to a megabyte.
+ */
 enum { BLOCK_FIRST_BYTES = 1024, BLOCK_MAX_BYTES = 1 << 20 };
 
 void arena_init(struct arena *a, size_t bytes_max)

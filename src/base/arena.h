@@ -1,6 +1,6 @@
-/* Memory with one lifetime: a request, a connection, an answer.  Everything taken from an arena dies
- * with it; nothing is freed singly.  A function that allocates its result takes the arena, so that the
- * call shows the lifetime.  One thread at a time. */
+/* Memory with one lifetime: a request, a connection, an answer.  Everything taken from an arena
+ * dies with it; nothing is freed singly.  A function that allocates its result takes the arena, so
+ * that the call shows the lifetime.  One thread at a time. */
 #ifndef SEMA_BASE_ARENA_H
 #define SEMA_BASE_ARENA_H
 

@@ -1,5 +1,6 @@
-/* A growing byte buffer with a ceiling.  Owns its memory.  Adding past `max_bytes`, or when memory is
- * out, makes it `bad` and adds nothing more; the flag is looked at once, when the text is complete. */
+/* A growing byte buffer with a ceiling.  Owns its memory.  Adding past `max_bytes`, or when memory
+ * is out, makes it `bad` and adds nothing more; the flag is looked at once, when the text is
+ * complete. */
 #ifndef SEMA_BASE_BUF_H
 #define SEMA_BASE_BUF_H
 
@@ -25,8 +26,8 @@ void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_add_u64(struct buf *b, uint64_t n);
 
-/* Room for `n` more bytes, to be written at the returned place and then counted by buf_grew; NULL and
- * bad when there is none. */
+/* Room for `n` more bytes, to be written at the returned place and then counted by buf_grew; NULL
+ * and bad when there is none. */
 char *buf_room(struct buf *b, size_t n);
 void buf_grew(struct buf *b, size_t n);
 

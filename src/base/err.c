@@ -38,7 +38,8 @@ enum err err_context(struct err_note *why, enum err e, const char *format, ...)
     int n = vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof why->text)
-        snprintf(why->text + n, sizeof why->text - (size_t)n, ": %s", was[0] ? was : err_row(e)->text);
+        snprintf(why->text + n, sizeof why->text - (size_t)n, ": %s",
+                 was[0] ? was : err_row(e)->text);
     return e;
 }
 

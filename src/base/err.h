@@ -1,10 +1,11 @@
-/* One kind of error for programs, one note for people.  A function that can fail returns an `enum err`
- * and, where a person will want to know more, fills the caller's note.  Nothing ever parses a note.
+/* One kind of error for programs, one note for people.  A function that can fail returns an `enum
+ * err` and, where a person will want to know more, fills the caller's note.  Nothing ever parses a
+ * note.
  *
- * ERR_MAP is the one table that says what each kind means outside: the stable `code` of a client, the
- * HTTP status on /api/v1 and on the other served APIs, whether the same backend may be asked again,
- * whether the next model of the chain may answer, and the level of its log line
- * (http-api.md section 13, providers.md section 10).
+ * ERR_MAP is the one table that says what each kind means outside: the stable `code` of a client,
+ * the HTTP status on /api/v1 and on the other served APIs, whether the same backend may be asked
+ * again, whether the next model of the chain may answer, and the level of its log line (http-api.md
+ * section 13, providers.md section 10).
  *
  * Columns: kind, text, code, api status, v1 status, retry, fallback, log level. */
 #ifndef SEMA_BASE_ERR_H
@@ -56,7 +57,7 @@ enum err {
 #define X(kind, ...) ERR_##kind,
     ERR_MAP(X)
 #undef X
-    ERR_COUNT
+        ERR_COUNT
 };
 
 enum level { LEVEL_DEBUG, LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR, LEVEL_CRITICAL };
@@ -74,8 +75,8 @@ struct err_row {
 
 const struct err_row *err_row(enum err e); /* never NULL */
 
-/* What went wrong, in words, for the log or for the person at the terminal.  At most one per failure.
- * A note never holds a secret or a message's text. */
+/* What went wrong, in words, for the log or for the person at the terminal.  At most one per
+ * failure. A note never holds a secret or a message's text. */
 struct err_note {
     char text[512];     /* cut when longer, always terminated */
     int retry_after_ms; /* what the other side asked us to wait; 0 when it did not say */
@@ -83,8 +84,8 @@ struct err_note {
     bool ours;          /* no provider's words: of a local model, so a client may read them */
 };
 
-/* Both return `e`, so that `return err_set(why, ERR_INVALID, "...")` reads as one thought.  `why` may be
- * NULL.  err_context puts "what: " in front of a note that is already there. */
+/* Both return `e`, so that `return err_set(why, ERR_INVALID, "...")` reads as one thought.  `why`
+ * may be NULL.  err_context puts "what: " in front of a note that is already there. */
 enum err err_set(struct err_note *why, enum err e, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 enum err err_context(struct err_note *why, enum err e, const char *format, ...)

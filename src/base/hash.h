@@ -1,5 +1,5 @@
-/* Hashing of short keys that strangers choose: SipHash-1-3 (Aumasson and Bernstein 2012) under a key
- * drawn at start, so that nobody can make tables collide. */
+/* Hashing of short keys that strangers choose: SipHash-1-3 (Aumasson and Bernstein 2012) under a
+ * key drawn at start, so that nobody can make tables collide. */
 #ifndef SEMA_BASE_HASH_H
 #define SEMA_BASE_HASH_H
 

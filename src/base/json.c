@@ -43,7 +43,8 @@ static struct look look_over(str s)
                 inside = false;
             } else if (c == '\\') {
                 i++;
-                if (i + 2 < s.len && s.at[i] == 'u' && (s.at[i + 1] | 32) == 'd' && s.at[i + 2] > '7')
+                if (i + 2 < s.len && s.at[i] == 'u' && (s.at[i + 1] | 32) == 'd' &&
+                    s.at[i + 2] > '7')
                     seen.surrogate = true;
             }
         } else if (c == '"') {
@@ -57,8 +58,8 @@ static struct look look_over(str s)
     return seen;
 }
 
-/* In place: a lone half becomes \ufffd, which is just as long, or the three bytes that UTF-8 would have
- * for it.  Gives the new length. */
+/* In place: a lone half becomes \ufffd, which is just as long, or the three bytes that UTF-8 would
+ * have for it.  Gives the new length. */
 static size_t mend_surrogates(char *p, size_t len, bool keep)
 {
     uint32_t half, other;
@@ -291,7 +292,8 @@ enum err json_read(yyjson_doc **out, str text, unsigned depth_max, enum json_fla
     yyjson_read_flag how =
         flags & JSON_RAW_NUMBERS ? YYJSON_READ_NUMBER_AS_RAW : YYJSON_READ_BIGNUM_AS_RAW;
     if (keep) how |= YYJSON_READ_ALLOW_INVALID_UNICODE;
-    yyjson_doc *doc = in.len ? yyjson_read_opts((char *)(uintptr_t)in.at, in.len, how, NULL, &why) : NULL;
+    yyjson_doc *doc =
+        in.len ? yyjson_read_opts((char *)(uintptr_t)in.at, in.len, how, NULL, &why) : NULL;
     free(mended);
     if (doc) {
         *out = doc;
@@ -395,8 +397,8 @@ void json_escape(struct buf *to, str s, bool js_escapes)
         }
         size_t used = 1;
         int32_t cp = c < 0x80 ? c : utf8_next(str_tail(s, i), &used);
-        bool escape = cp < 0x80 ? c != 0x7F
-                                : js_escapes && (cp == 0x2028 || cp == 0x2029 || cp == 0x85);
+        bool escape =
+            cp < 0x80 ? c != 0x7F : js_escapes && (cp == 0x2028 || cp == 0x2029 || cp == 0x85);
         if (cp >= 0 && !escape) {
             i += used;
             continue;
@@ -405,7 +407,7 @@ void json_escape(struct buf *to, str s, bool js_escapes)
         if (cp < 0) {
             buf_add(to, STR("\xEF\xBF\xBD"));
         } else if (cp >= 0x80) {
-            char e[6] = {'\\', 'u', hex[cp >> 12 & 15], hex[cp >> 8 & 15], hex[cp >> 4 & 15],
+            char e[6] = {'\\',        'u', hex[cp >> 12 & 15], hex[cp >> 8 & 15], hex[cp >> 4 & 15],
                          hex[cp & 15]};
             buf_add(to, str_span(e, 6));
         } else {

@@ -1,10 +1,11 @@
-/* JSON, RFC 8259: reading through yyjson with the rules that every wire of ours needs, writing straight
- * into a buffer.
+/* JSON, RFC 8259: reading through yyjson with the rules that every wire of ours needs, writing
+ * straight into a buffer.
  *
- * Reading: a byte order mark is skipped; a lone surrogate escape becomes U+FFFD; of repeated keys the
- * last one counts (json_get); NaN and Infinity are refused; depth is bounded; numbers stay as written
- * where asked (JSON_RAW_NUMBERS).  On failure `struct json_fault` says what a person typed wrong, in the
- * words of http-api.md section 4, found by a second scan that only failures pay for. */
+ * Reading: a byte order mark is skipped; a lone surrogate escape becomes U+FFFD; of repeated keys
+ * the last one counts (json_get); NaN and Infinity are refused; depth is bounded; numbers stay as
+ * written where asked (JSON_RAW_NUMBERS).  On failure `struct json_fault` says what a person typed
+ * wrong, in the words of http-api.md section 4, found by a second scan that only failures pay for.
+ */
 #ifndef SEMA_BASE_JSON_H
 #define SEMA_BASE_JSON_H
 
@@ -20,8 +21,8 @@
 enum json_flags {
     JSON_PLAIN = 0,
     JSON_RAW_NUMBERS = 1, /* every number is YYJSON_TYPE_RAW: its text as written */
-    /* A lone surrogate escape is kept, as the three bytes that UTF-8 would have for it: for streams that
-     * cut a pair in two (backend/halves.h).  Such strings are not valid UTF-8. */
+    /* A lone surrogate escape is kept, as the three bytes that UTF-8 would have for it: for streams
+     * that cut a pair in two (backend/halves.h).  Such strings are not valid UTF-8. */
     JSON_KEEP_HALVES = 2,
 };
 
@@ -31,8 +32,8 @@ struct json_fault {
     bool unreadable;    /* not UTF-8, or nested too deep: 400 instead of 422 */
 };
 
-/* Parses `text` whole.  *out is freed by yyjson_doc_free.  ERR_INVALID with *fault filled (may be NULL),
- * or ERR_MEMORY. */
+/* Parses `text` whole.  *out is freed by yyjson_doc_free.  ERR_INVALID with *fault filled (may be
+ * NULL), or ERR_MEMORY. */
 enum err json_read(yyjson_doc **out, str text, unsigned depth_max, enum json_flags flags,
                    struct json_fault *fault);
 
@@ -48,13 +49,15 @@ yyjson_val *json_object_of(yyjson_val *v);
 str json_str(yyjson_val *v);
 str json_get_str(yyjson_val *object, const char *key);
 bool json_get_bool(yyjson_val *object, const char *key, bool otherwise);
-/* A non-negative integer; also from a whole double or a numeric string, as some providers write them. */
+/* A non-negative integer; also from a whole double or a numeric string, as some providers write
+ * them. */
 int64_t json_get_int(yyjson_val *object, const char *key, int64_t otherwise);
 double json_get_num(yyjson_val *object, const char *key, double otherwise);
 
 /* ---- writing ------------------------------------------------------------------------------------
  * Values in order, commas placed for you; no blanks, UTF-8 not escaped to ASCII.  Text that is not
- * valid UTF-8 is repaired, so what is written is always valid.  A failure shows in the buffer's `bad`.
+ * valid UTF-8 is repaired, so what is written is always valid.  A failure shows in the buffer's
+ * `bad`.
  *
  *     struct json_out o = json_begin(&buf);
  *     json_object(&o);
@@ -80,12 +83,12 @@ void json_key(struct json_out *o, const char *key);
 void json_text(struct json_out *o, str s);
 void json_text_or_null(struct json_out *o, str s); /* null when s.at is NULL */
 void json_int(struct json_out *o, int64_t n);
-void json_num(struct json_out *o, double n);               /* shortest that reads back; a whole one as "1.0" */
+void json_num(struct json_out *o, double n); /* shortest that reads back; a whole one as "1.0" */
 void json_fixed(struct json_out *o, double n, int digits); /* plain decimal */
 void json_bool(struct json_out *o, bool b);
 void json_null(struct json_out *o);
-void json_raw(struct json_out *o, str json);        /* already JSON */
-void json_val(struct json_out *o, yyjson_val *v);   /* a parsed value, copied; numbers as read */
+void json_raw(struct json_out *o, str json);      /* already JSON */
+void json_val(struct json_out *o, yyjson_val *v); /* a parsed value, copied; numbers as read */
 
 /* The inside of a JSON string (no quotes), escaped. */
 void json_escape(struct buf *to, str s, bool js_escapes);

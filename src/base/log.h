@@ -1,6 +1,7 @@
 /* The log: one event is one line with a stable name and fields.  JSON or text by configuration; to
- * standard output and, when set, a file.  Any thread; a line is written whole.  Lines over 8 KiB are cut
- * and marked.  Nothing secret and no message text is ever passed in: fields are names, counts, ids.
+ * standard output and, when set, a file.  Any thread; a line is written whole.  Lines over 8 KiB
+ * are cut and marked.  Nothing secret and no message text is ever passed in: fields are names,
+ * counts, ids.
  *
  *     log_event(LEVEL_INFO, "chat", "chat_request_completed",
  *               LOG_STR("session_id", id), LOG_INT("response_length", n));
@@ -28,7 +29,8 @@ struct log_field {
 #define LOG_STR(k, s_) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .v.s = (s_)})
 #define LOG_CSTR(k, c_) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .v.s = str_of(c_)})
 #define LOG_INT(k, i_) ((struct log_field){.key = (k), .kind = LOG_KIND_INT, .v.i = (int64_t)(i_)})
-#define LOG_NUM(k, n_) ((struct log_field){.key = (k), .kind = LOG_KIND_NUM, .v.n = (n_)}) /* 6 digits */
+#define LOG_NUM(k, n_)                                                                             \
+    ((struct log_field){.key = (k), .kind = LOG_KIND_NUM, .v.n = (n_)}) /* 6 digits */
 #define LOG_BOOL(k, b_) ((struct log_field){.key = (k), .kind = LOG_KIND_BOOL, .v.i = (b_)})
 
 struct log_conf {
@@ -38,8 +40,8 @@ struct log_conf {
     const char *path; /* of the copy; NULL for none */
 };
 
-/* Before the first log_event that matters; without it: text, INFO, standard error.  ERR_IO when the file
- * cannot be opened. */
+/* Before the first log_event that matters; without it: text, INFO, standard error.  ERR_IO when the
+ * file cannot be opened. */
 enum err log_open(const struct log_conf *conf, struct err_note *why);
 enum err log_reopen(void); /* the file anew, for SIGHUP; keeps the old one on failure */
 void log_close(void);

@@ -15,8 +15,8 @@ struct loop {
     struct task *first, **last;
     bool stopping;
 
-    /* A binary heap by at_ms; heap[0] is unused so that place 0 can mean "not set".  One libuv timer
-     * for all keeps a struct timer at 32 bytes and free of closing callbacks. */
+    /* A binary heap by at_ms; heap[0] is unused so that place 0 can mean "not set".  One libuv
+     * timer for all keeps a struct timer at 32 bytes and free of closing callbacks. */
     struct timer **heap;
     size_t timers, timers_cap;
     pthread_t thread;
@@ -172,7 +172,8 @@ void timer_stop(struct timer *t)
 {
     if (t->place == 0) return;
     loop_assert_here(t->loop);
-    take_out(t->loop, t); /* the clock may ring once for nothing; that is cheaper than resetting it */
+    take_out(t->loop,
+             t); /* the clock may ring once for nothing; that is cheaper than resetting it */
 }
 
 /* ---- life ---- */

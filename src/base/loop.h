@@ -1,5 +1,5 @@
-/* An event loop and the thread that runs it (libuv inside).  Everything that waits lives on one; a loop
- * never blocks.  Other threads reach it by loop_post only.
+/* An event loop and the thread that runs it (libuv inside).  Everything that waits lives on one; a
+ * loop never blocks.  Other threads reach it by loop_post only.
  *
  * Threads: loop_post is for any thread; all else is for the loop's own (asserted). */
 #ifndef SEMA_BASE_LOOP_H
@@ -13,8 +13,9 @@
 struct uv_loop_s;
 struct loop;
 
-/* A message to a loop, embedded in what it is about; it is the sender's until posted, the loop's until
- * `run` is called, and `run` may free what it is embedded in.  Never posted twice at a time. */
+/* A message to a loop, embedded in what it is about; it is the sender's until posted, the loop's
+ * until `run` is called, and `run` may free what it is embedded in.  Never posted twice at a time.
+ */
 struct task {
     void (*run)(struct task *t);
     struct task *next;
@@ -33,7 +34,7 @@ void loop_assert_here(const struct loop *l);
 
 uint64_t loop_now_ms(const struct loop *l); /* monotonic, as of this turn of the loop */
 
-/* ---- timers: one shot, embedded in their owner; thousands are cheap ------------------------------
+/* ---- timers: one shot, embedded in their owner; thousands are cheap -----------------------------
  * `fire` runs on the loop.  A timer is zeroed before its first use; setting it again moves it;
  * stopping one that is not set does nothing.  After timer_stop `fire` is never called. */
 struct timer {

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-/* One call to the kernel for many small wishes: a request id and a message id each take 16 bytes. */
+/* One call to the kernel for many small wishes: a request id and a message id each take 16 bytes.
+ */
 static _Thread_local struct {
     unsigned char bytes[512];
     size_t left;

@@ -67,8 +67,9 @@ size_t str_rfind_char(str s, char c);
 /* Without leading and trailing ASCII white space (blank, \t \n \v \f \r). */
 str str_trim(str s);
 
-/* Takes the part before the first `sep` off *rest.  False when *rest is used up; a trailing separator
- * yields a last empty part.  Start with the whole text; *rest.at is NULL once it is done. */
+/* Takes the part before the first `sep` off *rest.  False when *rest is used up; a trailing
+ * separator yields a last empty part.  Start with the whole text; *rest.at is NULL once it is done.
+ */
 bool str_split(str *rest, char sep, str *part);
 
 /* Decimal digits only, no sign, no blanks, no overflow; false leaves *out alone. */

@@ -26,11 +26,11 @@ enum {
     CALM_MS = 2 * 1000, /* after half of the clients left: their memory goes back to the system */
     ACCEPT_RETRY_MS = 100,     /* when descriptors or places ran out */
     CLIENT_READ_BYTES = 64 * 1024,        /* one buffer a loop, for whatever comes in */
-    CLIENT_OUT_BYTES_MAX = 96 * 1024 * 1024, /* unsent of one client, whatever wrote it: then it is dropped */
-    STREAM_KERNEL_BYTES_MAX = 128 * 1024, /* not yet on the wire: more would only hide a slow reader */
+    CLIENT_OUT_BYTES_MAX = 96 * 1024 * 1024, /* unsent of one client: beyond, it is dropped */
+    STREAM_KERNEL_BYTES_MAX = 128 * 1024, /* not yet on the wire: more hides a slow reader */
     PEER_SILENT_S = 60,                   /* then the kernel asks whether the peer still lives */
     ANSWERS_AT_ONCE_BYTES = 32 * 1024, /* pipelined answers gathered into one write */
-    LINGER_MS = 10 * 1000,     /* what a refused client still sends is read and dropped, so that the */
+    LINGER_MS = 10 * 1000,     /* what a refused client still sends is dropped, so that the */
     LINGER_IDLE_MS = 1000,     /* answer reaches it and is not lost to a reset (RFC 9112 9.6) */
     LINGER_BYTES_MAX = 128 * 1024 * 1024,
 
@@ -57,8 +57,8 @@ enum {
     UPSTREAM_HEAD_BYTES_MAX = 64 * 1024,
     UPSTREAM_HEADERS_MAX = 256,            /* fields of an answer's head: providers send 20 to 40 */
     UPSTREAM_KEPT_MAX = 512,               /* idle connections of a loop: 20 kB each with TLS */
-    UPSTREAM_KEPT_IDLE_MS = 60 * 1000,     /* most servers close before; older ones are rarely alive */
-    UPSTREAM_DRAIN_MS = 1000,              /* the rest of an answer whose end is known, for keeping */
+    UPSTREAM_KEPT_IDLE_MS = 60 * 1000,     /* most servers close before */
+    UPSTREAM_DRAIN_MS = 1000,              /* the rest of an answer that has ended */
     UPSTREAM_DRAIN_BYTES_MAX = 64 * 1024,  /* its connection; beyond it a new one is cheaper */
     UPSTREAM_RACE_MS = 250,                /* between addresses of a name, RFC 8305 section 8 */
     UPSTREAM_ADDRESSES_MAX = 16,           /* of a name that are tried */
@@ -93,8 +93,8 @@ enum {
     TEMPLATE_NEST_MAX = 150,                       /* blocks and brackets in the source */
     TEMPLATE_DEPTH_MAX = 400,                      /* of evaluation, recursive macros included */
     TEMPLATE_STEPS_MAX = 5 * 1000 * 1000,          /* well under a second */
-    TEMPLATE_VALUE_BYTES_MAX = 256 * 1024 * 1024,  /* of one rendering: texts are built from copies */
-    TEMPLATE_OUTPUT_BYTES_MAX = 96 * 1024 * 1024,  /* a body of V1_BODY_BYTES_MAX and what goes around */
+    TEMPLATE_VALUE_BYTES_MAX = 256 * 1024 * 1024,  /* of one rendering: texts are copied */
+    TEMPLATE_OUTPUT_BYTES_MAX = 96 * 1024 * 1024,  /* V1_BODY_BYTES_MAX and more */
     TEMPLATE_RANGE_MAX = 100 * 1000,               /* as the reference's sandbox has it */
 
     /* model files: anybody may have written one */
@@ -109,14 +109,14 @@ enum {
     PICKLE_BYTES_MAX = 16 * 1024 * 1024, /* those of a model have some 100 bytes a tensor */
     PICKLE_STACK_MAX = 1024 * 1024,      /* values, and marks */
     PICKLE_MEMO_MAX = 4 * 1024 * 1024,   /* a thousand tensors make some 20,000 */
-    PICKLE_MEMORY_TIMES = 200,           /* bytes taken for each byte of pickle: a value has some 100 */
+    PICKLE_MEMORY_TIMES = 200,           /* bytes taken for each byte of pickle */
 
     /* constrained output (local-models.md section 8) */
     GRAMMAR_SCHEMA_BYTES_MAX = 256 * 1024,
     GRAMMAR_NODES_MAX = 10000,
     GRAMMAR_ALTERNATIVES_MAX = 256,   /* of one place: anyOf multiplied out */
     GRAMMAR_DEPTH_MAX = 64,           /* schemas inside schemas */
-    GRAMMAR_CONFIGS_MAX = 256,        /* readings followed at once; more are dropped, each is complete alone */
+    GRAMMAR_CONFIGS_MAX = 256,        /* readings followed at once; more are dropped */
     GRAMMAR_STATES_MAX = 8 * 1024,    /* kept between tokens; then all are found anew */
     GRAMMAR_LOCALS_MAX = 256,         /* masks kept, a bit for each token */
 };

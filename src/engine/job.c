@@ -234,7 +234,7 @@ enum err job_read(struct engine_job *job, struct err_note *why)
     return ERR_NONE;
 }
 
-/* ---- parameters: what was asked, else the model's own, else the caller's otherwise, else off ---- */
+/* ---- parameters: what was asked, else the model's own, else the caller's, else off ---- */
 
 static double choose(double asked, double own, double otherwise, double off)
 {

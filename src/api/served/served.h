@@ -29,8 +29,8 @@ struct served_dialect {
     enum family family;
     const char *stream_type; /* Content-Type of a stream */
 
-    /* Reads the body into s->ask, s->model, s->stream and what is its own.  False: `why` is filled and is
-     * answered.  Strings may point into the document or the request's arena. */
+    /* Reads the body into s->ask, s->model, s->stream and what is its own.  False: `why` is filled
+     * and is answered.  Strings may point into the document or the request's arena. */
     bool (*read)(struct served *s, yyjson_val *root, struct family_error *why);
 
     /* The whole answer, of s->got and end. */
@@ -59,7 +59,7 @@ struct served_call {
 
 struct served_got {
     struct buf text, reasoning;
-    struct part signature; /* the last; kind PART_REASONING when there is one */
+    struct part signature;     /* the last; kind PART_REASONING when there is one */
     struct served_call *calls; /* by index: 0, 1, 2 in order of their beginning */
     size_t calls_count;
 };

@@ -462,7 +462,7 @@ static void instruct(struct shape *s, yyjson_mut_val *messages, yyjson_mut_val *
 /* ---- all of it ---- */
 
 enum err chat_form_shape(yyjson_mut_doc *doc, yyjson_mut_val *messages, yyjson_mut_val **tools,
-                        const struct form_habits *habits)
+                         const struct form_habits *habits)
 {
     struct shape s = {.doc = doc, .habits = habits};
     yyjson_mut_val *m;
