@@ -36,7 +36,7 @@ static bool is_overload(const struct family_error *e)
 
 int family_status(enum family f, const struct family_error *e)
 {
-    return f == FAMILY_ANTHROPIC && is_overload(e) ? 529 : e->status;
+    return f == FAMILY_ANTHROPIC && is_overload(e) && !e->lasting ? 529 : e->status;
 }
 
 static const char *openai_type(int status)

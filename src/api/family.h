@@ -23,6 +23,7 @@ struct family_error {
     const char *code; /* OpenAI's: "context_length_exceeded"; NULL: none */
     str param;        /* the field; empty: none */
     str message;      /* one line for people */
+    bool lasting;     /* of a 503: waiting a little does not mend it (a quota) */
 };
 
 /* The status that the family's clients understand: Anthropic's 529 for overload, say. */

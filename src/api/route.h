@@ -78,6 +78,7 @@ void served_openai_completions(struct call *c);
 void served_openai_models(struct call *c);
 void served_openai_model(struct call *c);
 void served_anthropic_messages(struct call *c);
+void served_anthropic_count(struct call *c);
 void served_ollama_chat(struct call *c);
 void served_ollama_generate(struct call *c);
 void served_ollama_tags(struct call *c);

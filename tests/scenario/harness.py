@@ -35,7 +35,7 @@ import traceback
 import urllib.parse
 
 __all__ = [
-    "Server", "Upstream", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
+    "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
     "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
     "BINARY", "run_sema",
 ]
@@ -338,6 +338,37 @@ class Upstream:
         """Settings that make it the model."""
         return {"MODEL_TYPE": "openai", "MODEL_NAME": "test-model", "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-of-the-server",
                 "PROVIDER_RETRIES": "0", "PROVIDER_BREAKER_FAILURES": "0", **more}
+
+
+class Fake:
+    """`with Fake("anthropic", "--key", "k") as f`: a strict fake of tests/fakes; f.requests() are those that it got."""
+
+    def __init__(self, name, *args):
+        self.name, self.args = name, args
+
+    def __enter__(self):
+        root = os.environ.get("SEMA_SOURCE_ROOT") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        self.folder = tempfile.mkdtemp(prefix="sema-fake-")
+        self.log = os.path.join(self.folder, "requests.jsonl")
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(root, "tests", "fakes", self.name + ".py"), "--log", self.log, "--with-parent", *self.args],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.url = "http://" + self.process.stdout.readline().decode().split()[-1]
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def requests(self, path=None):
+        if not os.path.exists(self.log):
+            return []
+        with open(self.log, encoding="utf-8") as f:
+            found = [json.loads(line) for line in f]
+        return [r for r in found if path is None or r["path"].split("?")[0] == path]
 
 
 # ---- HTTP ----

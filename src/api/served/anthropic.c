@@ -10,7 +10,7 @@ enum block { BLOCK_NONE, BLOCK_THINKING, BLOCK_TEXT, BLOCK_TOOL };
 struct own {
     enum block open;
     int index;    /* of the open block, or of the next */
-    int tool;     /* the call whose block is open */
+    int tool;     /* the last call whose block was opened; -1: none */
     bool signed_; /* the thinking block has its signature */
 };
 
@@ -59,7 +59,8 @@ static str tool_id(struct served *s, str id)
 
 static void put_thinking(struct served *s, struct json_out *o)
 {
-    if (s->got.reasoning.len) {
+    /* Thinking that is not shown has a signature all the same, and a tool loop needs it. */
+    if (s->got.reasoning.len || (s->thinking && s->got.signature.signature.len)) {
         json_object(o);
         json_key(o, "type"), json_text(o, STR("thinking"));
         json_key(o, "thinking"), json_text(o, buf_str(&s->got.reasoning));
@@ -147,7 +148,8 @@ static void begin(struct served *s, struct buf *out)
     struct usage none = {.prompt_tokens = 0};
     struct json_out o = open_event("message_start", out);
 
-    s->own = arena_new(s->arena, struct own);
+    struct own *own = s->own = arena_new(s->arena, struct own);
+    if (own) own->tool = -1;
     json_key(&o, "message"), json_object(&o);
     json_key(&o, "id"), json_text(&o, message_id(s));
     json_key(&o, "type"), json_text(&o, STR("message"));
@@ -225,18 +227,21 @@ static void text(struct served *s, str piece, struct buf *out)
     close_delta(&o);
 }
 
+static void open_thinking(struct served *s, struct own *own, struct buf *out)
+{
+    close_block(s, own, out);
+    struct json_out o = open_block(own, BLOCK_THINKING, "thinking", out);
+    json_key(&o, "thinking"), json_text(&o, STR(""));
+    json_key(&o, "signature"), json_text(&o, STR(""));
+    close_delta(&o);
+}
+
 static void reasoning(struct served *s, str piece, struct buf *out)
 {
     struct own *own = s->own;
 
     if (own == NULL) return;
-    if (own->open != BLOCK_THINKING) {
-        close_block(s, own, out);
-        struct json_out o = open_block(own, BLOCK_THINKING, "thinking", out);
-        json_key(&o, "thinking"), json_text(&o, STR(""));
-        json_key(&o, "signature"), json_text(&o, STR(""));
-        close_delta(&o);
-    }
+    if (own->open != BLOCK_THINKING) open_thinking(s, own, out);
     struct json_out o = open_delta(own, "thinking_delta", out);
     json_key(&o, "thinking"), json_text(&o, piece);
     close_delta(&o);
@@ -253,7 +258,8 @@ static void signature(struct served *s, const struct part *p, struct buf *out)
         json_key(&o, "data"), json_text(&o, p->redacted);
         close_delta(&o);
         close_block(s, own, out);
-    } else if (own->open == BLOCK_THINKING) {
+    } else {
+        if (own->open != BLOCK_THINKING) open_thinking(s, own, out);
         put_signature(s, own, out);
     }
 }
@@ -280,13 +286,24 @@ static void put_args(struct own *own, str fragment, struct buf *out)
     close_delta(&o);
 }
 
+/* The calls before `until` whose blocks have not been opened yet: all that came for them is in
+ * s->got. */
+static void put_late_calls(struct served *s, struct own *own, int until, struct buf *out)
+{
+    for (int i = own->tool + 1; i < until; i++) {
+        open_tool(s, own, i, out);
+        if (s->got.calls[i].args.len) put_args(own, buf_str(&s->got.calls[i].args), out);
+    }
+}
+
 static void tool_begin(struct served *s, int index, str id, str name, struct buf *out)
 {
     struct own *own = s->own;
 
     (void)id, (void)name;
-    if (own && own->open != BLOCK_TOOL && (size_t)index < s->got.calls_count)
-        open_tool(s, own, index, out);
+    if (own == NULL || own->open == BLOCK_TOOL || (size_t)index >= s->got.calls_count) return;
+    put_late_calls(s, own, index, out);
+    open_tool(s, own, index, out);
 }
 
 static void tool_args(struct served *s, int index, str fragment, struct buf *out)
@@ -296,25 +313,13 @@ static void tool_args(struct served *s, int index, str fragment, struct buf *out
     if (own && own->open == BLOCK_TOOL && own->tool == index) put_args(own, fragment, out);
 }
 
-/* The calls whose blocks have not been opened yet: all that came for them is in s->got. */
-static void put_late_calls(struct served *s, struct own *own, struct buf *out)
-{
-    bool opened = own->open == BLOCK_TOOL;
-
-    for (size_t i = opened ? (size_t)own->tool + 1 : s->got.calls_count; i < s->got.calls_count;
-         i++) {
-        open_tool(s, own, (int)i, out);
-        if (s->got.calls[i].args.len) put_args(own, buf_str(&s->got.calls[i].args), out);
-    }
-}
-
 static void end(struct served *s, const struct reply_end *e, struct buf *out)
 {
     struct own *own = s->own;
     struct usage usage = served_usage(s, e);
 
     if (own == NULL) return;
-    put_late_calls(s, own, out);
+    put_late_calls(s, own, (int)s->got.calls_count, out);
     close_block(s, own, out);
     struct json_out o = open_event("message_delta", out);
     json_key(&o, "delta"), json_object(&o);

@@ -11,4 +11,8 @@ bool anthropic_read(struct served *s, yyjson_val *root, struct family_error *why
 /* Of count_tokens: without max_tokens. */
 bool anthropic_read_counted(struct served *s, yyjson_val *root, struct family_error *why);
 
+/* What /v1/models and /v1/models/{id} give to Anthropic's clients. */
+void served_anthropic_models(struct call *c);
+void served_anthropic_model(struct call *c, str id);
+
 #endif

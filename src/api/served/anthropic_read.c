@@ -47,7 +47,7 @@ static bool add_image(struct reader *r, yyjson_val *source)
     return true;
 }
 
-/* The text of a tool's result: a string, or blocks of which images are left out. */
+/* The text of a tool's result: a string, or that of its blocks. */
 static str result_text(struct reader *r, yyjson_val *content)
 {
     struct buf all;
@@ -70,12 +70,19 @@ static str result_text(struct reader *r, yyjson_val *content)
 static bool add_result(struct reader *r, yyjson_val *block)
 {
     str id = json_get_str(block, "tool_use_id");
+    yyjson_val *content = json_get(block, "content"), *each;
     struct message *m = served_message(&r->out, ROLE_TOOL);
 
     if (id.len == 0) return wrong_here(r, "tool_result needs a tool_use_id");
     m->tool_call_id = id;
     m->is_error = json_get_bool(block, "is_error", false);
-    served_part(&r->out, PART_TEXT)->text = result_text(r, json_get(block, "content"));
+    served_part(&r->out, PART_TEXT)->text = result_text(r, content);
+    if (!yyjson_is_arr(content)) return true;
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    while ((each = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_get_str(each, "type"), STR("image")) &&
+            !add_image(r, json_get(each, "source")))
+            return false;
     return true;
 }
 

@@ -2,6 +2,8 @@
  * 6 and 10): the aliases and the configured models. */
 #include "api/served/listing.h"
 
+#include "api/served/anthropic.h"
+
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -91,6 +93,10 @@ void served_openai_models(struct call *c)
     size_t n = listing_names(c, list, NAMES_MAX);
     struct buf body;
 
+    if (c->family == FAMILY_ANTHROPIC) {
+        served_anthropic_models(c);
+        return;
+    }
     buf_init(&body, LIST_BYTES_MAX);
     struct json_out o = json_begin(&body);
     json_object(&o);
@@ -112,6 +118,10 @@ void served_openai_model(struct call *c)
         str typed =
             arena_strf(&c->r->arena, "%.*s/%.*s", STR_ARG(list[i].type), STR_ARG(list[i].id));
         if (!str_eq(list[i].id, c->session) && !str_eq(typed, c->session)) continue;
+        if (c->family == FAMILY_ANTHROPIC) {
+            served_anthropic_model(c, list[i].id);
+            return;
+        }
         buf_init(&body, LIST_BYTES_MAX);
         struct json_out o = json_begin(&body);
         put_model(c, &o, &list[i]);

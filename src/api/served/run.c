@@ -59,7 +59,8 @@ void served_error_of(struct family_error *out, enum err e, const struct err_note
 {
     *out = (struct family_error){.status = err_row(e)->status_v1,
                                  .code = code_of(e),
-                                 .message = one_line(str_of(err_text(why, e)), a)};
+                                 .message = one_line(str_of(err_text(why, e)), a),
+                                 .lasting = e == ERR_QUOTA};
 }
 
 void served_fail(struct call *c, const struct family_error *e)
@@ -75,16 +76,21 @@ void served_fail(struct call *c, const struct family_error *e)
     buf_fini(&body);
 }
 
+/* Anthropic's clients look for these words to shorten a conversation. */
+static void say_too_long(struct family_error *f, enum err e, const struct call *c)
+{
+    if (e == ERR_CONTEXT_LENGTH && c->family == FAMILY_ANTHROPIC &&
+        !str_starts(f->message, STR("prompt is too long: ")))
+        f->message = arena_strf(&c->r->arena, "prompt is too long: %.*s", STR_ARG(f->message));
+}
+
 static void fail_with(struct call *c, enum err e, const struct err_note *why)
 {
     struct family_error f;
     char seconds[16];
 
     served_error_of(&f, e, why, &c->r->arena);
-    /* Its clients look for these words to shorten a conversation. */
-    if (e == ERR_CONTEXT_LENGTH && c->family == FAMILY_ANTHROPIC &&
-        !str_starts(f.message, STR("prompt is too long")))
-        f.message = arena_strf(&c->r->arena, "prompt is too long: %.*s", STR_ARG(f.message));
+    say_too_long(&f, e, c);
     if (f.status == 429 || f.status == 503) {
         int ms = why ? why->retry_after_ms : 0;
         snprintf(seconds, sizeof seconds, "%d", ms > 1000 ? (ms + 999) / 1000 : 1);
@@ -342,6 +348,7 @@ static void fail_reply(struct served *s, enum err e, const struct err_note *why)
 
     if (s->head_sent) {
         served_error_of(&f, e, why, s->arena);
+        say_too_long(&f, e, c);
         end_stream(s, NULL, &f);
         return;
     }
