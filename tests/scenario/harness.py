@@ -156,8 +156,11 @@ class Server:
             wait_until(lambda: self.get("/api/v1/health").json()["model_loaded"], 15, "a model")
 
     def __exit__(self, kind, value, trace):
+        ended = self.process.poll() if self.process else None
         status = self.stop() if self.process else None
         if kind is not None:
+            if ended is not None:
+                print(f"# the server had ended with status {ended}")
             self.last_words()
         errors = self.errors()
         if self.own_folder:

@@ -1,4 +1,6 @@
 """Coming back for the rest of an answer (http-api.md section 6.2, resume)."""
+import random
+
 from harness import *
 
 SLOW = {"when": "slow", "pieces": [{"text": "w{} ", "repeat": 40, "every_ms": 25}]}
@@ -163,6 +165,50 @@ def beyond(t):
         n = len(events)
         e = s.sse(None, "s", headers={"Last-Event-ID": events[n - 300].id})
         t.equal(len([x for x in e.events() if x.type == "chunk"]), 299)
+
+
+@case("clients that drop at any place and come back on any loop: every chunk once and in order")
+def storm(t):
+    script = [{"when": "big", "pieces": [{"text": "x" * 1000, "repeat": 900}]},
+              {"when": "slow", "pieces": [{"text": "word ", "repeat": 60, "every_ms": 5}]}]
+    with Server(script=script, RESUME_WINDOW=2, WORKERS=3, MAX_CONCURRENT_STREAMS=0) as s:
+        wrong = []
+
+        def client(k):
+            r = random.Random(k)
+            for n in range(8):
+                try:
+                    one(r, f"{k}-{n}")
+                except Exception as error:
+                    wrong.append(repr(error))
+
+        def one(r, session):
+            e = s.sse(r.choice(["big", "slow"]), session, timeout=30)
+            seen, last, over = -1, None, False
+            while not over:
+                for _ in range(r.randrange(1, 200)):
+                    block = e.block()
+                    over = block is None or block.type == "done"
+                    if over:
+                        break
+                    if block.type == "chunk":
+                        if block.json()["chunk_id"] != seen + 1:
+                            wrong.append((session, seen, block.id))
+                        seen, last = block.json()["chunk_id"], block.id
+                e.reset() if r.random() < 0.5 else e.close()
+                if last is None:
+                    return
+                if not over:
+                    e = s.sse(None, session, headers={"Last-Event-ID": last}, timeout=30)
+                    over = e.status == 204  # the final chunk was the last that was read
+        threads = [threading.Thread(target=client, args=(k,)) for k in range(12)]
+        for th in threads:
+            th.start()
+        for th in threads:
+            th.join()
+        t.equal(wrong, [])
+        wait_until(lambda: s.metrics()["sema_active_streams"] == 0, 5, "no stream")
+        t.equal(asked(s), 96)
 
 
 @case("kept answers give their memory back")
