@@ -46,6 +46,17 @@ bool anthropic_uses_json_tool(const struct answer *a);
 /* What was refused so far: of this model, and in this answer. */
 uint64_t anthropic_refused(const struct answer *a);
 
+/* The numbers of a request.  `family` and `refused` are filled before; `budget`: thinking to a
+ * budget is possible beside what else is asked. */
+struct anthropic_plan {
+    const struct anthropic_family *family;
+    uint64_t refused;
+    enum { THINKING_UNSAID, THINKING_OFF, THINKING_ADAPTIVE, THINKING_BUDGET } thinking;
+    enum effort effort; /* EFFORT_UNSET: not sent */
+    int64_t budget, max_tokens;
+};
+void anthropic_plan(struct anthropic_plan *p, const struct ask *q, bool budget);
+
 enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why);
 void anthropic_read_event(struct answer *a, str type, yyjson_val *root);
 void anthropic_read_whole(struct answer *a, yyjson_val *root);

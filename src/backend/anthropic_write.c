@@ -4,14 +4,7 @@
 #include "backend/shape.h"
 #include "base/log.h"
 
-enum {
-    BUDGET_TOKENS_MIN = 1024,
-    BUDGET_LOW = 2048,
-    BUDGET_MEDIUM = 8192,
-    BUDGET_HIGH = 16384,
-    THINKING_ROOM_TOKENS = 4096, /* providers.md 3.1: where no effort says more */
-    DEPTH = 512,
-};
+enum { DEPTH = 512 };
 
 const char anthropic_json_tool[] = "json";
 
@@ -20,39 +13,19 @@ struct writer {
     struct json_out o;
     const struct answer *a;
     const struct ask *q;
-    const struct anthropic_family *family;
-    uint64_t refused;
     struct arena *arena;
     struct shape shape;
     size_t loop_from; /* the first message of the tool loop that is open; shape.count: none is */
     uint64_t issuer;
     uint64_t now_ms;
 
-    enum { THINKING_UNSAID, THINKING_OFF, THINKING_ADAPTIVE, THINKING_BUDGET } thinking;
-    enum effort effort; /* EFFORT_UNSET: not sent */
-    int64_t budget, max_tokens;
+    struct anthropic_plan plan;
     bool prefill; /* the last message is the beginning of the answer */
 };
 
 static bool takes(const struct writer *w, uint64_t what)
 {
-    return !(w->refused & what);
-}
-
-uint64_t anthropic_refused(const struct answer *a)
-{
-    return learned_get(a->backend->learned, a->q->model) | a->mended;
-}
-
-static const struct anthropic_family *family_of(const struct answer *a)
-{
-    return anthropic_family_of(a->q->model, a->backend->official);
-}
-
-bool anthropic_uses_json_tool(const struct answer *a)
-{
-    return a->q->format == FORMAT_JSON_SCHEMA &&
-           (!family_of(a)->schema || (anthropic_refused(a) & NOT_FORMAT));
+    return !(w->plan.refused & what);
 }
 
 /* ---- messages, before they are written ---- */
@@ -106,7 +79,7 @@ static size_t open_loop_from(const struct shape *s)
 
 static enum err shape(struct writer *w, struct err_note *why)
 {
-    bool prefill = w->family->prefill && takes(w, NOT_PREFILL);
+    bool prefill = w->plan.family->prefill && takes(w, NOT_PREFILL);
     unsigned flags = SHAPE_MERGE | SHAPE_FIRST_USER | SHAPE_LIFT_SYSTEM;
     struct ask q;
 
@@ -145,90 +118,6 @@ static bool loop_lacks_thinking(const struct writer *w)
         return s->messages[i].count == 0 || !goes_back(w, i, &s->messages[i].parts[0]);
     }
     return false;
-}
-
-/* ---- numbers ---- */
-
-static int64_t budget_of(enum effort e)
-{
-    return e <= EFFORT_LOW ? BUDGET_LOW : e == EFFORT_MEDIUM ? BUDGET_MEDIUM : BUDGET_HIGH;
-}
-
-/* The effort that was asked for, or that a budget stands for. */
-static enum effort wanted_effort(const struct ask *q)
-{
-    if (q->effort != EFFORT_UNSET || q->thinking_budget < 0) return q->effort;
-    return q->thinking_budget <= BUDGET_LOW      ? EFFORT_LOW
-           : q->thinking_budget <= BUDGET_MEDIUM ? EFFORT_MEDIUM
-                                                 : EFFORT_HIGH;
-}
-
-/* The nearest lower effort that the family knows; else its lowest. */
-static enum effort fit_effort(unsigned efforts, enum effort wanted)
-{
-    for (int e = wanted; e > EFFORT_NONE; e--)
-        if (efforts & 1u << e) return (enum effort)e;
-    for (int e = wanted; e <= EFFORT_MAX; e++)
-        if (efforts & 1u << e) return (enum effort)e;
-    return EFFORT_UNSET;
-}
-
-static void plan_thinking(struct writer *w, enum effort wanted)
-{
-    const struct anthropic_family *f = w->family;
-    bool adaptive =
-        f->thinks == THINKS_ADAPTIVE || (f->thinks == THINKS_EITHER && w->q->thinking_budget < 0);
-
-    if (wanted == EFFORT_NONE && f->off == OFF_DISABLED && takes(w, NOT_DISABLED))
-        w->thinking = THINKING_OFF;
-    if (wanted <= EFFORT_NONE || f->thinks == THINKS_NOT) return;
-    if (takes(w, NOT_EFFORT)) w->effort = fit_effort(f->efforts, wanted);
-    if (!takes(w, NOT_ADAPTIVE)) adaptive = false;
-    if (!takes(w, NOT_BUDGET)) adaptive = true;
-    if (adaptive && takes(w, NOT_ADAPTIVE)) w->thinking = THINKING_ADAPTIVE;
-    /* Its own schema tool, and a beginning of the answer, are worth more than the thinking that
-     * they exclude. */
-    if (!adaptive && !w->prefill && !anthropic_uses_json_tool(w->a) && !loop_lacks_thinking(w))
-        w->thinking = THINKING_BUDGET;
-}
-
-static int64_t limit_of(const struct writer *w)
-{
-    int64_t told = (int64_t)(w->refused >> ANTHROPIC_LIMIT_SHIFT) * ANTHROPIC_LIMIT_UNIT;
-    return told && told < w->family->out_tokens ? told : w->family->out_tokens;
-}
-
-/* On /api/v1 the limit is meant for the text alone: what a model thinks comes on top. */
-static int64_t thinking_room(const struct writer *w, enum effort wanted)
-{
-    const struct anthropic_family *f = w->family;
-    bool by_itself = f->off == OFF_NEVER || (f->off == OFF_OMITTED && wanted == EFFORT_UNSET);
-
-    if (!w->q->room_to_think) return 0;
-    if (w->thinking == THINKING_ADAPTIVE) return budget_of(wanted);
-    return f->thinks == THINKS_ADAPTIVE && by_itself ? THINKING_ROOM_TOKENS : 0;
-}
-
-static void plan_numbers(struct writer *w)
-{
-    const struct ask *q = w->q;
-    enum effort wanted = wanted_effort(q);
-    int64_t limit = limit_of(w);
-
-    plan_thinking(w, wanted);
-    w->max_tokens = q->max_tokens < 0 ? limit : q->max_tokens + thinking_room(w, wanted);
-    if (w->thinking == THINKING_BUDGET) {
-        bool own = q->thinking_budget >= 0;
-        w->budget = own ? q->thinking_budget : budget_of(wanted);
-        if (w->budget < BUDGET_TOKENS_MIN) w->budget = BUDGET_TOKENS_MIN;
-        /* Who names a budget within the limit means both as they are. */
-        if (!own || q->room_to_think || w->max_tokens <= w->budget) w->max_tokens += w->budget;
-    }
-    if (w->max_tokens > limit) w->max_tokens = limit;
-    if (w->max_tokens < 1) w->max_tokens = 1;
-    if (w->budget >= w->max_tokens) w->budget = w->max_tokens - 1;
-    if (w->thinking == THINKING_BUDGET && w->budget < BUDGET_TOKENS_MIN)
-        w->thinking = THINKING_UNSAID;
 }
 
 /* ---- blocks ---- */
@@ -452,8 +341,8 @@ static void put_choice(struct writer *w, bool json_tool)
         type = STR("auto");
     }
     bool forced = str_eq(type, STR("tool")) || str_eq(type, STR("any"));
-    if (forced &&
-        (w->family->no_forced_tool || w->thinking == THINKING_BUDGET || !takes(w, NOT_FORCED)))
+    if (forced && (w->plan.family->no_forced_tool || w->plan.thinking == THINKING_BUDGET ||
+                   !takes(w, NOT_FORCED)))
         type = STR("auto");
     json_key(o, "tool_choice"), json_object(o);
     json_key(o, "type"), json_text(o, type);
@@ -488,16 +377,17 @@ static void put_thinking_fields(struct writer *w)
     struct json_out *o = &w->o;
     bool schema = w->q->format == FORMAT_JSON_SCHEMA && !anthropic_uses_json_tool(w->a);
 
-    if (w->thinking != THINKING_UNSAID) {
-        json_key(o, "thinking"), open_block(o, types[w->thinking]);
-        if (w->thinking == THINKING_BUDGET) json_key(o, "budget_tokens"), json_int(o, w->budget);
-        if (w->thinking == THINKING_ADAPTIVE && takes(w, NOT_DISPLAY))
+    if (w->plan.thinking != THINKING_UNSAID) {
+        json_key(o, "thinking"), open_block(o, types[w->plan.thinking]);
+        if (w->plan.thinking == THINKING_BUDGET)
+            json_key(o, "budget_tokens"), json_int(o, w->plan.budget);
+        if (w->plan.thinking == THINKING_ADAPTIVE && takes(w, NOT_DISPLAY))
             json_key(o, "display"), json_text(o, STR("summarized"));
         json_end_object(o);
     }
-    if (!schema && !w->effort) return;
+    if (!schema && !w->plan.effort) return;
     json_key(o, "output_config"), json_object(o);
-    if (w->effort) json_key(o, "effort"), json_text(o, str_of(efforts[w->effort]));
+    if (w->plan.effort) json_key(o, "effort"), json_text(o, str_of(efforts[w->plan.effort]));
     if (schema) {
         json_key(o, "format"), open_block(o, "json_schema");
         json_key(o, "schema"), json_raw(o, w->q->schema_json);
@@ -516,10 +406,10 @@ static void put_sampling(struct writer *w)
 {
     struct json_out *o = &w->o;
     const struct ask *q = w->q;
-    bool thinks = w->thinking == THINKING_BUDGET || w->thinking == THINKING_ADAPTIVE;
+    bool thinks = w->plan.thinking == THINKING_BUDGET || w->plan.thinking == THINKING_ADAPTIVE;
     size_t stops = 0;
 
-    if (w->family->sampling == SAMPLING_ANY && !thinks &&
+    if (w->plan.family->sampling == SAMPLING_ANY && !thinks &&
         version_samples(w->a->backend->conf.version)) {
         /* 4.1 to 4.6 refuse both together. */
         if (!isnan(q->temperature) && takes(w, NOT_TEMPERATURE))
@@ -544,8 +434,8 @@ enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note 
         .o = json_begin(&c->body),
         .a = a,
         .q = a->q,
-        .family = family_of(a),
-        .refused = anthropic_refused(a),
+        .plan = {.family = anthropic_family_of(a->q->model, a->backend->official),
+                 .refused = anthropic_refused(a)},
         .arena = &c->arena,
         .issuer = answer_issuer(a),
         .now_ms = loop_now_ms(a->loop),
@@ -554,10 +444,13 @@ enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note 
     enum err e = shape(&w, why);
 
     if (e) return e;
-    plan_numbers(&w);
+    /* A schema's tool, and a beginning of the answer, are worth more than the thinking that they
+     * exclude. */
+    anthropic_plan(&w.plan, a->q,
+                   !w.prefill && !anthropic_uses_json_tool(a) && !loop_lacks_thinking(&w));
     json_object(o);
     json_key(o, "model"), json_text(o, a->q->model);
-    json_key(o, "max_tokens"), json_int(o, w.max_tokens);
+    json_key(o, "max_tokens"), json_int(o, w.plan.max_tokens);
     json_key(o, "stream"), json_bool(o, true);
     put_thinking_fields(&w);
     put_sampling(&w);
