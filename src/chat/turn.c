@@ -219,6 +219,7 @@ static void ask(struct turn *t)
     q->effort = t->ask.reasoning ? EFFORT_MEDIUM : EFFORT_UNSET;
     q->stream = t->ask.stream;
     q->trim = true;
+    q->room_to_think = true;
     q->fair_key = hash_mix(hash_str(t->ask.key.owner), hash_str(t->ask.key.id));
 
     struct reply_ask asked = {
