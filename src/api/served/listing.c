@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "conf/limits.h"
 
 enum { LIST_BYTES_MAX = 8 << 20, NAMES_MAX = 256 };
 
@@ -220,13 +221,19 @@ void served_ollama_show(struct call *c)
     yyjson_doc *doc = NULL;
     str name = STR_NONE;
 
-    if (!json_read(&doc, c->r->body, 64, JSON_PLAIN, NULL)) {
+    if (!json_read(&doc, c->r->body, JSON_DEPTH_V1, JSON_RAW_NUMBERS, NULL)) {
         yyjson_val *root = yyjson_doc_get_root(doc);
         name = json_get_str(root, "model");
         if (name.len == 0) name = json_get_str(root, "name");
         name = arena_str(&c->r->arena, name);
     }
     yyjson_doc_free(doc);
+    if (name.len == 0) {
+        const struct family_error e = {.status = 400,
+                                       .message = STR("the body must be an object with a model")};
+        served_fail(c, &e);
+        return;
+    }
     if (str_ends(name, STR(":latest"))) name.len -= strlen(":latest");
     for (size_t i = 0; i < n; i++)
         if (str_eq(list[i].id, name)) {
