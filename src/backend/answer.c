@@ -12,9 +12,10 @@
 enum {
     REFUSAL_BYTES_MAX = 256 * 1024, /* of an error's body; what it says stands in the first lines */
     JSON_DEPTH = 512,
-    MENDS_MAX = 3,     /* fields that one request may lose before it is given up */
-    GRACE_MS = 250,    /* after a finish: usage, a last delta, the terminator */
-    BACK_OFF_MS = 500, /* doubled for each retry */
+    LOADING_MS_MAX = 30 * 1000, /* a model that is being loaded is waited for (providers.md 8.2) */
+    MENDS_MAX = 3,              /* fields that one request may lose before it is given up */
+    GRACE_MS = 250,             /* after a finish: usage, a last delta, the terminator */
+    BACK_OFF_MS = 500,          /* doubled for each retry */
     BACK_OFF_MS_MAX = 8000,
 };
 
@@ -27,11 +28,15 @@ static void forget_reply(struct answer *a)
 {
     sse_fini(&a->sse);
     buf_fini(&a->body);
+    buf_fini(&a->own);
     speech_fini(a);
     a->status = 0;
     a->kind = REPLY_UNKNOWN;
     a->declared_stream = false;
     a->broken_events = 0;
+    buf_init(&a->own, UPSTREAM_ANSWER_BYTES_MAX);
+    a->own_count[0] = a->own_count[1] = 0;
+    a->own_state = 0;
     a->location[0] = '\0';
     a->hints = (struct fault_hints){.retry_after_ms = -1, .should_retry = -1};
     speech_init(a);
@@ -43,6 +48,7 @@ static void answer_free(struct answer *a)
     http_call_cancel(a->call);
     sse_fini(&a->sse);
     buf_fini(&a->body);
+    buf_fini(&a->own);
     speech_fini(a);
     free(a);
 }
@@ -185,7 +191,7 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
     if (e == ERR_TIMEOUT && a->status == 0) { /* nothing came: connect or first byte */
         if (a->timeouts++ || (kind == HTTP_FAULT_CONNECT && a->q->others_ready)) return -1;
     }
-    if (e == ERR_RATE_LIMIT && a->q->others_ready) return -1;
+    if ((e == ERR_RATE_LIMIT || a->loading) && a->q->others_ready) return -1;
     if (a->hints.should_retry >= 0) wanted = a->hints.should_retry;
     if (!wanted) return -1;
 
@@ -195,7 +201,8 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
         if (wait > BACK_OFF_MS_MAX) wait = BACK_OFF_MS_MAX;
         wait = (int64_t)((double)wait * (0.75 + 0.25 * rand_unit()));
     }
-    if (wait > UPSTREAM_RETRY_AFTER_MS_MAX || (uint64_t)wait >= left_ms(a)) return -1;
+    int64_t most = a->loading ? LOADING_MS_MAX : UPSTREAM_RETRY_AFTER_MS_MAX;
+    if (wait > most || (uint64_t)wait >= left_ms(a)) return -1;
     return wait;
 }
 
@@ -235,8 +242,16 @@ static void fail(struct answer *a, enum err e, const struct err_note *why)
 static void judge(struct answer *a, struct fault *f, yyjson_val *root)
 {
     if (a->dialect->judge) a->dialect->judge(a, f, root);
+    a->loading = f->loading;
     if (f->retry_after_ms >= 0 && a->hints.retry_after_ms < 0)
         a->hints.retry_after_ms = f->retry_after_ms;
+}
+
+void answer_rename(struct answer *a, str model)
+{
+    if (a->q != &a->renamed) a->renamed = *a->q;
+    a->renamed.model = model;
+    a->q = &a->renamed;
 }
 
 void answer_fault(struct answer *a, const struct fault *f)
@@ -245,7 +260,7 @@ void answer_fault(struct answer *a, const struct fault *f)
 
     if (a->over) return;
     /* A filter that cuts an answer which began is an end, not a fault. */
-    if (f->e == ERR_CONTENT_FILTER && a->sent) {
+    if (f->e == ERR_CONTENT_FILTER && (a->sent || a->finish == FINISH_CONTENT_FILTER)) {
         a->finish = FINISH_CONTENT_FILTER;
         complete(a);
         return;

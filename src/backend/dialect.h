@@ -115,6 +115,8 @@ struct answer {
     int calls, retries, timeouts, mends;
     uint64_t mended; /* what this answer is asked without: bits of the dialect's own meaning */
     uint64_t deadline_ms;
+    bool loading;       /* the last refusal: the provider loads the model, which takes its time */
+    struct ask renamed; /* q points here when the model has another name on the wire */
 
     /* the current call */
     struct http_call *call;
@@ -141,7 +143,10 @@ struct answer {
     enum finish finish;
     struct usage usage;
     int64_t total_tokens;
-    size_t bytes; /* of text, reasoning and arguments */
+    size_t bytes;   /* of text, reasoning and arguments */
+    struct buf own; /* the dialect's: what it keeps of this call, as its own files say */
+    size_t own_count[2];
+    int own_state;
 
     /* how it ended */
     enum err e;
@@ -165,6 +170,9 @@ void answer_tool(struct answer *a, const struct tool_piece *p);
 void answer_finish(struct answer *a, enum finish f); /* FINISH_NONE is ignored */
 void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens);
 void answer_complete(struct answer *a); /* the terminator came */
+/* After answer_finish(FINISH_CONTENT_FILTER), as after text, a fault of the filter is that end. */
 void answer_fault(struct answer *a, const struct fault *f);
+/* The ask goes on under another model's name. */
+void answer_rename(struct answer *a, str model);
 
 #endif

@@ -21,6 +21,7 @@ struct fault {
     int status;                     /* HTTP, or the one that the body names; 0: none */
     str code, type, message, param; /* empty when absent; they live in the arena or the document */
     bool daily;                     /* quota: not before tomorrow */
+    bool loading;                   /* overloaded: the model is being loaded */
     int retry_after_ms;             /* in the body; -1: not said */
 };
 

@@ -24,7 +24,7 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);
     if (!b->official) think_init(&a->think, think_opened_by(a->q->model));
-    return openai_write_body(a, c, a->q->model, why);
+    return openai_write_body(a, c, a->q->model, NULL, why);
 }
 
 static const struct dialect openai = {

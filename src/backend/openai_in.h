@@ -39,11 +39,29 @@ struct openai_family {
 };
 const struct openai_family *openai_family_of(str model); /* never NULL: unknown is the newest */
 
-/* The body of POST /chat/completions. */
-enum err openai_write_body(struct answer *a, struct call *c, str model, struct err_note *why);
+/* How chat completions of a provider differ from those of a compatible server. */
+struct openai_form {
+    uint64_t omits;          /* bits of enum openai_refusal: never sent */
+    bool thinks;             /* room_to_think is given without an effort too */
+    bool words_only;         /* tool_choice is "auto" or "none" */
+    bool full;               /* results and descriptions are not empty */
+    bool format_in_words;    /* a form of the answer is asked for by a system message */
+    bool reasoning_back;     /* with tools, earlier reasoning goes back */
+    double least;            /* of temperature and top_p */
+    double temperature_most; /* 0: no bound */
+    void (*more)(struct json_out *o, const struct answer *a); /* further fields; may be NULL */
+};
+
+/* The body of POST /chat/completions.  `form` may be NULL. */
+enum err openai_write_body(struct answer *a, struct call *c, str model,
+                           const struct openai_form *form, struct err_note *why);
 /* Events and whole answers of that form. */
 void openai_read_event(struct answer *a, str type, yyjson_val *root);
 void openai_read_whole(struct answer *a, yyjson_val *root);
+/* Their parts, for a dialect that reads the rest itself. */
+void openai_read_tools(struct answer *a, yyjson_val *delta);
+void openai_read_usage(struct answer *a, yyjson_val *usage);
+enum finish openai_finish_of(str word);
 bool openai_mend(struct answer *a, const struct fault *f);
 
 #endif

@@ -49,7 +49,7 @@ static void read_tool(struct answer *a, yyjson_val *call, struct buf *room)
     answer_tool(a, &p);
 }
 
-static void read_tools(struct answer *a, yyjson_val *delta)
+void openai_read_tools(struct answer *a, yyjson_val *delta)
 {
     yyjson_val *calls = json_get(delta, "tool_calls"), *old = json_get(delta, "function_call"),
                *call;
@@ -81,12 +81,12 @@ static void read_message(struct answer *a, yyjson_val *m)
         answer_text(a, refusal);
         a->refused = true;
     }
-    read_tools(a, m);
+    openai_read_tools(a, m);
 }
 
 /* ---- the rest ---- */
 
-static enum finish finish_of(str word)
+enum finish openai_finish_of(str word)
 {
     if (word.len == 0) return FINISH_NONE;
     if (str_eq(word, STR("length")) || str_eq(word, STR("max_tokens"))) return FINISH_LENGTH;
@@ -96,7 +96,7 @@ static enum finish finish_of(str word)
     return FINISH_STOP; /* "stop", "eos", and what others call it */
 }
 
-static void read_usage(struct answer *a, yyjson_val *usage)
+void openai_read_usage(struct answer *a, yyjson_val *usage)
 {
     if (!yyjson_is_obj(usage)) return;
     yyjson_val *in = json_get(usage, "prompt_tokens_details"),
@@ -120,7 +120,7 @@ static void read_choice(struct answer *a, yyjson_val *choice, const char *key)
     if (!yyjson_is_obj(m)) m = json_get(choice, strcmp(key, "delta") == 0 ? "message" : "delta");
     read_message(a, m);
     if (a->over) return;
-    enum finish f = finish_of(json_get_str(choice, "finish_reason"));
+    enum finish f = openai_finish_of(json_get_str(choice, "finish_reason"));
     if (f == FINISH_STOP && a->refused) f = FINISH_CONTENT_FILTER;
     answer_finish(a, f);
 }
@@ -130,7 +130,7 @@ void openai_read_event(struct answer *a, str type, yyjson_val *root)
     yyjson_val *choice = yyjson_arr_get_first(json_get(root, "choices"));
 
     (void)type;
-    read_usage(a, json_get(root, "usage"));
+    openai_read_usage(a, json_get(root, "usage"));
     if (choice) read_choice(a, choice, "delta");
 }
 
@@ -138,7 +138,7 @@ void openai_read_whole(struct answer *a, yyjson_val *root)
 {
     yyjson_val *choice = yyjson_arr_get_first(json_get(root, "choices"));
 
-    read_usage(a, json_get(root, "usage"));
+    openai_read_usage(a, json_get(root, "usage"));
     if (choice == NULL) {
         struct fault f = {.e = ERR_SERVER,
                           .message = STR("no choices in the answer"),

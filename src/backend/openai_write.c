@@ -12,8 +12,11 @@ struct writer {
     struct json_out o;
     const struct ask *q;
     const struct openai_family *family; /* of OpenAI's own; NULL: a compatible server */
+    const struct openai_form *form;
     uint64_t refused;
 };
+
+static const struct openai_form plain_form;
 
 static bool takes(const struct writer *w, uint64_t field)
 {
@@ -93,6 +96,28 @@ static void put_tool_calls(struct writer *w, const struct message *m)
     if (begun) json_end_array(o);
 }
 
+/* Models that think between calls want their thoughts back, as they came (providers.md 7.2). */
+static void put_reasoning(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+    bool begun = false;
+
+    for (size_t i = 0; i < m->count; i++) {
+        const struct part *p = &m->parts[i];
+        if (p->kind != PART_REASONING || p->text.len == 0) continue;
+        if (!begun) {
+            json_key(o, "reasoning_details");
+            json_array(o);
+            begun = true;
+        }
+        json_object(o);
+        json_key(o, "type"), json_text(o, STR("reasoning.text"));
+        json_key(o, "text"), json_text(o, p->text);
+        json_end_object(o);
+    }
+    if (begun) json_end_array(o);
+}
+
 static void put_message(struct writer *w, const struct message *m)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
@@ -111,8 +136,12 @@ static void put_message(struct writer *w, const struct message *m)
         put_user_parts(w, m);
     else if (m->role == ROLE_ASSISTANT && texts == 0)
         json_null(o);
+    else if (m->role == ROLE_TOOL && texts == 0 && w->form->full)
+        json_text(o, STR("(no result)"));
     else
         put_text_of(w, m);
+    if (m->role == ROLE_ASSISTANT && w->form->reasoning_back && w->q->tools_count)
+        put_reasoning(w, m);
     if (m->role == ROLE_ASSISTANT) put_tool_calls(w, m);
     json_end_object(o);
 }
@@ -125,6 +154,19 @@ static bool speaks_of_json(const struct shape *s)
             for (str t = s->messages[i].parts[k].text; t.len >= 4; t = str_tail(t, 1))
                 if (str_starts_nocase(t, STR("json"))) return true;
     return false;
+}
+
+/* For models that take no response_format. */
+static void put_format_in_words(struct writer *w, struct arena *a)
+{
+    str text = STR("Answer with a JSON object and nothing else.");
+
+    if (w->q->format == FORMAT_JSON_SCHEMA)
+        text = arena_strf(a, "Answer with JSON that fits this schema, and nothing else: %.*s",
+                          STR_ARG(w->q->schema_json));
+    if (text.at == NULL) w->o.to->bad = true;
+    const struct part p = {.kind = PART_TEXT, .text = text};
+    put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
 }
 
 static enum err put_messages(struct writer *w, struct arena *a)
@@ -147,6 +189,7 @@ static enum err put_messages(struct writer *w, struct arena *a)
         const struct part p = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
         put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
     }
+    if (w->form->format_in_words && w->q->format != FORMAT_TEXT) put_format_in_words(w, a);
     for (size_t i = 0; i < s.count; i++) put_message(w, &s.messages[i]);
     json_end_array(&w->o);
     return ERR_NONE;
@@ -166,7 +209,8 @@ static void put_tools(struct writer *w)
         json_key(o, "type"), json_text(o, STR("function"));
         json_key(o, "function"), json_object(o);
         json_key(o, "name"), json_text(o, t->name);
-        if (t->description.len) json_key(o, "description"), json_text(o, t->description);
+        if (t->description.len || w->form->full)
+            json_key(o, "description"), json_text(o, t->description.len ? t->description : t->name);
         json_key(o, "parameters");
         json_raw(o, t->parameters_json.len ? t->parameters_json
                                            : STR("{\"type\":\"object\",\"properties\":{}}"));
@@ -176,6 +220,7 @@ static void put_tools(struct writer *w)
     }
     json_end_array(o);
     str choice = q->tool_choice;
+    if (choice.len && w->form->words_only && !str_eq(choice, STR("none"))) choice = STR("auto");
     if (choice.len) {
         bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
                     str_eq(choice, STR("required"));
@@ -256,7 +301,8 @@ static int64_t room_for(const struct writer *w, enum effort e)
 
     if (!w->q->room_to_think) return most;
     if (w->family && !w->family->reasons) return most;
-    if (w->family == NULL && e == EFFORT_UNSET) return most; /* nothing says that it thinks */
+    if (w->family == NULL && e == EFFORT_UNSET && !w->form->thinks)
+        return most; /* nothing says that it thinks */
     switch (e) {
     case EFFORT_NONE: return most;
     case EFFORT_MEDIUM: return most + 8192;
@@ -270,6 +316,9 @@ static int64_t room_for(const struct writer *w, enum effort e)
 static void put_number(struct writer *w, uint64_t field, const char *key, double n)
 {
     if (isnan(n) || !takes(w, field)) return;
+    if (field & (REFUSED_TEMPERATURE | REFUSED_TOP_P) && n < w->form->least) n = w->form->least;
+    if (field == REFUSED_TEMPERATURE && w->form->temperature_most > 0)
+        n = fmin(n, w->form->temperature_most);
     json_key(&w->o, key);
     json_num(&w->o, n);
 }
@@ -327,13 +376,15 @@ static void put_sampling(struct writer *w, enum effort effort)
     if (q->user.len && takes(w, REFUSED_USER)) json_key(o, "user"), json_text(o, q->user);
 }
 
-enum err openai_write_body(struct answer *a, struct call *c, str model, struct err_note *why)
+enum err openai_write_body(struct answer *a, struct call *c, str model,
+                           const struct openai_form *form, struct err_note *why)
 {
     struct writer w = {
         .o = json_begin(&c->body),
         .q = a->q,
         .family = a->backend->official ? openai_family_of(model) : NULL,
-        .refused = learned_get(a->backend->learned, model),
+        .form = form ? form : &plain_form,
+        .refused = learned_get(a->backend->learned, model) | (form ? form->omits : 0),
     };
     struct json_out *o = &w.o;
     enum effort effort = effort_of(&w);
@@ -352,6 +403,7 @@ enum err openai_write_body(struct answer *a, struct call *c, str model, struct e
     put_sampling(&w, effort);
     if (a->q->tools_count) put_tools(&w);
     put_format(&w);
+    if (w.form->more) w.form->more(o, a);
     json_end_object(o);
     c->stream = true;
     return buf_err(&c->body);

@@ -88,6 +88,7 @@ struct preparing {
     struct backend *backend;
     remote_ready_fn *done;
     void *ctx;
+    bool reach; /* any answer will do */
     int status;
     struct fault_hints hints;
     struct buf body;
@@ -249,15 +250,18 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     remote_ready_fn *done = p->done;
 
     ctx = p->ctx;
-    if (!e) judge_list(p, &e, &note);
+    if (p->reach && p->status)
+        e = ERR_NONE;
+    else if (!e)
+        judge_list(p, &e, &note);
     if (e && note.http_status < 0) note.http_status = 0;
     preparing_free(p);
     done(ctx, e, &note);
 }
 
-void remote_prepare(struct backend *b, struct loop *l, const char *path,
-                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
-                    void *ctx)
+static void start(struct backend *b, const char *path,
+                  void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
+                  void *ctx)
 {
     struct preparing *p = calloc(1, sizeof *p);
     struct err_note why = {0};
@@ -265,16 +269,15 @@ void remote_prepare(struct backend *b, struct loop *l, const char *path,
     struct http_call *call;
     enum err e = p ? ERR_NONE : ERR_MEMORY;
 
-    (void)l;
     arena_init(&c.arena, 0);
     if (!e) {
-        *p = (struct preparing){.backend = b, .done = done, .ctx = ctx};
+        *p = (struct preparing){.backend = b, .reach = sign == NULL, .done = done, .ctx = ctx};
         buf_init(&p->body, LIST_BYTES_MAX);
         e = remote_url(&c.url, b, path, &c.arena);
     }
     if (!e) {
         call_header(&c, "Accept", STR("application/json"));
-        sign(b, &c);
+        if (sign) sign(b, &c);
         for (size_t i = 0; i < c.headers_count; i++)
             if (c.headers[i].value.at == NULL) e = ERR_MEMORY;
     }
@@ -298,4 +301,18 @@ void remote_prepare(struct backend *b, struct loop *l, const char *path,
     if (!e) return;
     if (p) preparing_free(p);
     done(ctx, e, &why);
+}
+
+void remote_prepare(struct backend *b, struct loop *l, const char *path,
+                    void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
+                    void *ctx)
+{
+    (void)l;
+    start(b, path, sign, done, ctx);
+}
+
+void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
+{
+    (void)l;
+    start(b, "", NULL, done, ctx);
 }

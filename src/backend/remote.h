@@ -12,5 +12,8 @@ typedef void remote_ready_fn(void *ctx, enum err e, const struct err_note *why);
 void remote_prepare(struct backend *b, struct loop *l, const char *path,
                     void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
                     void *ctx);
+/* Whether somebody answers at the address, whatever the answer is: a GET without the key, for
+ * providers that have no free call. */
+void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx);
 
 #endif
