@@ -22,6 +22,7 @@ static int write_rows(struct cli *c, struct model *m, const struct ids *ids, boo
     struct err_note why = {0};
 
     enum err e = logits ? kv_new(&kv, m, (int)ids->len) : ERR_MEMORY;
+    if (!e) kv_expect(kv, (int)ids->len);
     for (size_t at = 0; !e && at < ids->len; at += ROWS_AT_ONCE) {
         size_t count = ids->len - at < ROWS_AT_ONCE ? ids->len - at : ROWS_AT_ONCE;
         bool last = at + count == ids->len;

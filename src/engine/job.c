@@ -431,10 +431,7 @@ static void on_done(void *ctx, enum err e, enum sched_end end, int reused, int a
         why = &unfinished;
     }
     if (!e && job->piece.bad) e = ERR_MEMORY;
-    if (!e) {
-        buf_clear(&job->piece);
-        vocab_stream_end(&job->stream, &job->piece);
-        take_piece(job);
+    if (!e) { /* bytes of a character that was cut stay unsent (local-models.md section 6) */
         if (job->calls && toolcall_end(job->calls)) e = ERR_MEMORY;
         if (!job->stopped) stops_end(&job->stops, &job->shown);
         show(job);

@@ -143,7 +143,7 @@ def close(got, want):
 
 
 def models():
-    for folder in ("llama-gqa", "gemma2", "qwen2-sharded", "gpt2-bin-zip", "phi3"):
+    for folder in ("llama-gqa", "gemma2", "qwen2-sharded", "gpt2-bin-zip", "phi3", "phi3-longrope"):
         path = os.path.join(DATA, "tiny-models", folder)
         known = folder if os.path.exists(os.path.join(path, "expected", "expected.jsonl")) else None
         if known is None:
@@ -157,6 +157,13 @@ def models():
                 case(f"logits --all {folder}", bad is None, bad)
                 bad = close(logits(path, v["tokens"]), want[-v["shape"][1]:])
                 case(f"logits {folder}", bad is None, bad)
+            if v["case"] == "C" and "positions" in v:  # more rows than one step; LongRoPE's border is within
+                with open(os.path.join(DATA, "tiny-models", known, "expected", v["logits_file"]), "rb") as f:
+                    want = struct.unpack(f"<{v['shape'][0] * v['shape'][1]}f", f.read())
+                width = v["shape"][1]
+                rows = logits(path, v["tokens"], "--all")
+                bad = close([x for p in v["positions"] for x in rows[p * width:(p + 1) * width]], want)
+                case(f"logits --all {folder}, long", bad is None, bad)
             if v["case"] == "greedy_A":
                 got = generate(path, v["prompt"], len(v["generated"]))
                 case(f"generate {folder}", got == v["generated"], (got, v["generated"]))

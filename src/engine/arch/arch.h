@@ -112,6 +112,7 @@ void bind_free(struct model *m);
 struct kv {
     struct model *model;
     int len, max;
+    int expected;    /* tokens that it is known to get; see kv_expect */
     int32_t *tokens; /* [max]: what it was computed from, for recomputing (longrope) */
     float **pages;   /* KERNEL_PAGE positions of all layers each */
     size_t pages_count, pages_cap;

@@ -155,9 +155,10 @@ static enum err reserve(const struct model_row *rows, size_t count)
 static enum err turn_over(struct model *m, struct kv *k, size_t more)
 {
     const struct rope *r = &m->shape.ropes[ROPE_FULL];
-    bool far = r->long_frequencies && k->len + (int)more > r->long_after;
+    int len = k->len, all = len + (int)more;
+    if (all < k->expected) all = k->expected;
+    bool far = r->long_frequencies && all > r->long_after;
     if (k->far == far) return ERR_NONE;
-    int len = k->len;
     k->far = far;
     k->len = 0;
     enum err e = ERR_NONE;

@@ -53,6 +53,11 @@ int kv_len(const struct kv *k)
     return k->len;
 }
 
+void kv_expect(struct kv *k, int tokens)
+{
+    k->expected = tokens;
+}
+
 static size_t pages_for(int tokens)
 {
     return ((size_t)tokens + KERNEL_PAGE - 1) / KERNEL_PAGE;

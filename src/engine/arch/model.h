@@ -36,6 +36,9 @@ void kv_free(struct kv *k);
 int kv_len(const struct kv *k);        /* tokens in it */
 void kv_cut(struct kv *k, int tokens); /* forgets what follows the first `tokens` */
 size_t kv_bytes(const struct kv *k);
+/* The sequence will have at least `tokens`: LongRoPE rotates by that length from the first one on,
+ * as the reference does with a sequence that it gets whole.  Before the first step. */
+void kv_expect(struct kv *k, int tokens);
 
 /* One row of a step: a token at the next place of its sequence. */
 struct model_row {
