@@ -128,15 +128,25 @@ static void open_block(struct json_out *o, const char *type)
     json_key(o, "type"), json_text(o, str_of(type));
 }
 
-static void put_text(struct json_out *o, str text)
+/* The end of a block. */
+static void close_block(struct json_out *o, bool cache)
 {
-    open_block(o, "text");
-    json_key(o, "text"), json_text(o, text);
+    if (cache) {
+        json_key(o, "cache_control"), open_block(o, "ephemeral");
+        json_end_object(o);
+    }
     json_end_object(o);
 }
 
+static void put_text(struct json_out *o, str text, bool cache)
+{
+    open_block(o, "text");
+    json_key(o, "text"), json_text(o, text);
+    close_block(o, cache);
+}
+
 /* "data:image/png;base64,AAAA" taken apart; what is no data URI is an address. */
-static void put_image(struct json_out *o, str from)
+static void put_image(struct json_out *o, str from, bool cache)
 {
     static const char base64[] = ";base64,";
     size_t mark = str_find(from, STR(";base64,"));
@@ -156,7 +166,7 @@ static void put_image(struct json_out *o, str from)
         json_key(o, "url"), json_text(o, from);
     }
     json_end_object(o);
-    json_end_object(o);
+    close_block(o, cache);
 }
 
 /* Arguments are an object here; the text of one goes out as it is. */
@@ -194,8 +204,8 @@ static void put_part(struct writer *w, size_t at, const struct part *p)
     struct json_out *o = &w->o;
 
     switch (p->kind) {
-    case PART_TEXT: put_text(o, p->text); break;
-    case PART_IMAGE: put_image(o, p->text); break;
+    case PART_TEXT: put_text(o, p->text, p->cache); break;
+    case PART_IMAGE: put_image(o, p->text, p->cache); break;
     case PART_REASONING:
         if (goes_back(w, at, p)) put_thinking(o, p);
         break;
@@ -204,7 +214,7 @@ static void put_part(struct writer *w, size_t at, const struct part *p)
         json_key(o, "id"), json_text(o, p->id);
         json_key(o, "name"), json_text(o, p->name);
         put_input(o, p->args_json);
-        json_end_object(o);
+        close_block(o, p->cache);
         break;
     }
 }
@@ -219,13 +229,13 @@ static void put_result(struct json_out *o, const struct message *m)
         json_key(o, "content"), json_array(o);
         for (size_t i = 0; i < m->count; i++)
             if (m->parts[i].kind == PART_IMAGE)
-                put_image(o, m->parts[i].text);
+                put_image(o, m->parts[i].text, false);
             else if (m->parts[i].kind == PART_TEXT)
-                put_text(o, m->parts[i].text);
+                put_text(o, m->parts[i].text, false);
         json_end_array(o);
     }
     if (m->is_error) json_key(o, "is_error"), json_bool(o, true);
-    json_end_object(o);
+    close_block(o, m->count && m->parts[m->count - 1].cache);
 }
 
 /* ---- messages ---- */
@@ -243,7 +253,8 @@ static size_t put_message(struct writer *w, size_t at)
     json_key(o, "role");
     json_text(o, m->role == ROLE_ASSISTANT ? STR("assistant") : STR("user"));
     json_key(o, "content");
-    if (m->role != ROLE_TOOL && m->count == 1 && m->parts[0].kind == PART_TEXT) {
+    if (m->role != ROLE_TOOL && m->count == 1 && m->parts[0].kind == PART_TEXT &&
+        !m->parts[0].cache) {
         str text = m->parts[0].text;
         /* A beginning that ends in white space is refused. */
         if (last && m->role == ROLE_ASSISTANT)
@@ -280,7 +291,13 @@ static void put_messages(struct writer *w)
         system = system.len ? arena_strf(w->arena, "%.*s\n\n%.*s", STR_ARG(system), STR_ARG(json))
                             : json;
     if (system.at == NULL) o->to->bad = true;
-    if (system.len) json_key(o, "system"), json_text(o, system);
+    if (system.len && w->shape.system_cache) {
+        json_key(o, "system"), json_array(o);
+        put_text(o, system, true);
+        json_end_array(o);
+    } else if (system.len) {
+        json_key(o, "system"), json_text(o, system);
+    }
     json_key(o, "messages"), json_array(o);
     for (size_t i = 0; i < w->shape.count;) i = put_message(w, i);
     json_end_array(o);
@@ -317,13 +334,13 @@ static void put_schema(struct json_out *o, str schema)
     yyjson_doc_free(doc);
 }
 
-static void put_tool(struct json_out *o, str name, str description, str schema)
+static void put_tool(struct json_out *o, str name, str description, str schema, bool cache)
 {
     json_object(o);
     json_key(o, "name"), json_text(o, name);
     if (description.len) json_key(o, "description"), json_text(o, description);
     put_schema(o, schema);
-    json_end_object(o);
+    close_block(o, cache);
 }
 
 static void put_choice(struct writer *w, bool json_tool)
@@ -361,9 +378,10 @@ static void put_tools(struct writer *w)
     if (q->tools_count == 0 && !json_tool) return;
     json_key(o, "tools"), json_array(o);
     for (size_t i = 0; i < q->tools_count; i++)
-        put_tool(o, q->tools[i].name, q->tools[i].description, q->tools[i].parameters_json);
+        put_tool(o, q->tools[i].name, q->tools[i].description, q->tools[i].parameters_json,
+                 q->tools[i].cache);
     if (json_tool)
-        put_tool(o, str_of(anthropic_json_tool), STR("Takes the answer."), q->schema_json);
+        put_tool(o, str_of(anthropic_json_tool), STR("Takes the answer."), q->schema_json, false);
     json_end_array(o);
     put_choice(w, json_tool);
 }

@@ -24,6 +24,7 @@ struct part {
     str text;                /* text; image: data URI or https address; reasoning: its text */
     str id, name, args_json; /* tool call; the arguments as written, never through a double */
     str signature, redacted, issuer; /* reasoning: provider state and who gave it */
+    bool cache; /* the prompt up to here may be kept for the next call (Anthropic's cache_control) */
 };
 
 struct message {
@@ -38,6 +39,7 @@ struct tool {
     str name, description;
     str parameters_json; /* a schema, as written */
     bool strict;
+    bool cache; /* as a part's */
 };
 
 enum effort {

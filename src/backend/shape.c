@@ -284,6 +284,8 @@ static void add_system(struct work *w, const struct message *m, bool late)
         w->folded[w->folded_count++] = text;
     } else if (w->flags & SHAPE_LIFT_SYSTEM) {
         str all = w->out->system;
+        for (size_t i = 0; i < m->count; i++)
+            w->out->system_cache = w->out->system_cache || m->parts[i].cache;
         w->out->system =
             all.len ? arena_strf(w->arena, "%.*s\n\n%.*s", STR_ARG(all), STR_ARG(text)) : text;
         if (w->out->system.at == NULL) w->failed = true;

@@ -182,6 +182,23 @@ def foreign_thinking(t):
                 t.true("sema-" not in json.dumps(other.requests("/v1/messages")[-1]["body"]), "our token")
 
 
+@case("what the client wants cached is said to Anthropic, and to nobody else")
+def caching(t):
+    keep = {"cache_control": {"type": "ephemeral"}}
+    fields = {"system": [{"type": "text", "text": "A"}, {"type": "text", "text": "B", **keep}],
+              "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"name": "g", "input_schema": {"type": "object"}, **keep}],
+              "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y", **keep}]}]}
+    with Fake("anthropic") as f, over_anthropic(f) as s:
+        t.equal(ask(s, **fields).status, 200)
+        sent = f.requests("/v1/messages")[-1]["body"]
+        t.equal(sent["system"], [{"type": "text", "text": "A\n\nB", **keep}])
+        t.equal([x.get("cache_control") for x in sent["tools"]], [None, keep["cache_control"]])
+        t.equal(sent["messages"][0]["content"], fields["messages"][0]["content"])
+    with Fake("openai") as f, over_openai(f) as s:
+        t.equal(ask(s, **fields).status, 200)
+        t.true("cache" not in json.dumps(f.requests("/v1/chat/completions")[-1]["body"]), "none to others")
+
+
 @case("the three input counts are disjoint")  # U1, U3
 def usage(t):
     want = {"input_tokens": 10, "output_tokens": 20, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 60}

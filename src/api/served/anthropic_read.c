@@ -106,6 +106,15 @@ static bool add_document(struct reader *r, yyjson_val *block)
     return true;
 }
 
+/* Where the client wants the prompt kept: the part that was added last. */
+static void take_cache(struct reader *r, yyjson_val *block)
+{
+    struct message *m = r->out.count ? &r->out.at[r->out.count - 1] : NULL;
+
+    if (r->out.bad || m == NULL || m->count == 0) return;
+    if (yyjson_is_obj(json_get(block, "cache_control"))) r->out.parts[m->count - 1].cache = true;
+}
+
 /* A block of a message that is not a tool's result. */
 static bool add_block(struct reader *r, yyjson_val *block)
 {
@@ -146,6 +155,7 @@ static bool read_blocks(struct reader *r, enum role role, yyjson_val *content)
         if (str_eq(json_get_str(each, "type"), STR("tool_result"))) {
             if (role != ROLE_USER) return wrong_here(r, "tool_result stands in a user's message");
             if (!add_result(r, each)) return false;
+            take_cache(r, each);
         } else {
             rest = true;
         }
@@ -153,9 +163,11 @@ static bool read_blocks(struct reader *r, enum role role, yyjson_val *content)
     if (!rest && yyjson_arr_size(content) > 0) return true;
     served_message(&r->out, role);
     it = yyjson_arr_iter_with(content);
-    while ((each = yyjson_arr_iter_next(&it)))
-        if (!str_eq(json_get_str(each, "type"), STR("tool_result")) && !add_block(r, each))
-            return false;
+    while ((each = yyjson_arr_iter_next(&it))) {
+        if (str_eq(json_get_str(each, "type"), STR("tool_result"))) continue;
+        if (!add_block(r, each)) return false;
+        take_cache(r, each);
+    }
     return true;
 }
 
@@ -197,6 +209,7 @@ static bool read_system(struct reader *r, yyjson_val *v)
         if (text.len == 0) continue;
         served_message(&r->out, ROLE_SYSTEM);
         served_part(&r->out, PART_TEXT)->text = text;
+        take_cache(r, each);
     }
     return true;
 }
@@ -241,6 +254,7 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
         t->name = json_get_str(each, "name");
         if (t->name.len == 0) return wrong(why, s->arena, "tools", "a tool needs a name");
         t->description = json_get_str(each, "description");
+        t->cache = yyjson_is_obj(json_get(each, "cache_control"));
         if (yyjson_is_obj(json_get(each, "input_schema")))
             t->parameters_json = served_json(json_get(each, "input_schema"), s->arena);
     }
