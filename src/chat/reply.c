@@ -47,8 +47,8 @@ struct reply {
     struct seam seam;
     bool rescuing; /* a second model goes on */
 
-    enum err failed; /* the first real failure; for a stream that broke, that one */
-    struct err_note failed_why;
+    enum err
+        failed; /* the first real failure, its note in end.why; of a stream that broke, that one */
     struct reply_end end;
 };
 
@@ -302,7 +302,7 @@ static void remember_failure(struct reply *r, enum err e, const struct err_note 
 {
     if (r->failed) return;
     r->failed = e;
-    r->failed_why = why ? *why : (struct err_note){.text = ""};
+    r->end.why = why ? *why : (struct err_note){.text = ""};
 }
 
 /* Who gave a stream's beginning keeps its name; who goes on is the rescuer. */
@@ -325,7 +325,7 @@ static bool can_go_on(const struct reply *r)
 static void give_up(struct reply *r, enum err e, const struct err_note *why)
 {
     remember_failure(r, e, why);
-    finish(r, r->failed, &r->failed_why);
+    finish(r, r->failed, &r->end.why);
 }
 
 /* Asks the model whose turn it is, or the first after it that can be asked. */
@@ -389,7 +389,7 @@ static void break_off(struct reply *r, enum err e, const struct err_note *why)
     if (!r->rescuing) r->failed = ERR_NONE; /* what failed before the stream began is past */
     remember_failure(r, e, why);
     if (!may) {
-        finish(r, r->failed, &r->failed_why);
+        finish(r, r->failed, &r->end.why);
         return;
     }
     r->rescuing = true;
