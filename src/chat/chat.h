@@ -86,6 +86,25 @@ enum err turn_start(struct turn **out, struct chat *c, struct loop *l, const str
 void turn_cancel(struct turn *t);
 void turn_pause(struct turn *t, bool pause); /* the client does not read */
 
+/* ---- a turn asked and answered without the session (openai-compat.md 1.2, X-Session-ID) ---- */
+
+struct append;
+struct append_ask {
+    struct session_key key;
+    str message, answer;
+    str model_name;
+    str finish_reason; /* as in turn_result */
+    uint64_t asked_us; /* wall clock */
+};
+
+/* Adds the two as one turn when those before it in the session are over.  `done` comes once, later,
+ * on `l`: ERR_NONE: durable, or the session was deleted meanwhile; ERR_STORE, ERR_SESSION_LIMIT,
+ * ERR_MEMORY.  ERR_SESSION_BUSY, ERR_MEMORY at once: then `done` is not called.  Copies what it is
+ * given. */
+enum err chat_append(struct append **out, struct chat *c, struct loop *l,
+                     const struct append_ask *ask, void (*done)(void *ctx, enum err e), void *ctx);
+void append_leave(struct append *p); /* nobody waits: it is stored all the same, without `done` */
+
 /* Whether a turn of this session runs or waits.  Any thread. */
 bool chat_busy(struct chat *c, struct session_key k);
 

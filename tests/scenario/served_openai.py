@@ -344,6 +344,33 @@ def models(t):
         error(t, s.get("/v1/models/no%2Fsuch"), 404, "invalid_request_error", "model_not_found", "model")
 
 
+@case("X-Session-ID: the last question and the answer become a turn of that session, in order, of its owner")
+def session(t):
+    with Server(SCRIPT) as s:
+        t.equal(s.chat("hello", session="a/é").status, 200)
+        body = ask("x")
+        body["messages"] = [{"role": "system", "content": "no"}, {"role": "user", "content": "old"}, {"role": "assistant", "content": "older"},
+                            {"role": "user", "content": [{"type": "text", "text": "think "}, {"type": "text", "text": "now"}]}]
+        with s.connect() as c:
+            raw = json.dumps(body).encode()
+            c.send(f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Session-ID: a/é\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw)
+            t.equal(c.response().status, 200)
+        got = [(m["role"], m["content"]) for m in s.get("/api/v1/sessions/" + quote("a/é")).json()["messages"]]
+        t.equal(got[2:], [("user", "think now"), ("assistant", "42")])
+        chunks(t, s.post(CHAT, ask("hello", stream=True), {"X-Session-ID": "new"}))
+        got = s.get("/api/v1/sessions/new").json()["messages"]
+        t.equal([(m["role"], m["content"]) for m in got], [("user", "hello"), ("assistant", "Hello you")])
+        t.equal(s.post("/api/chat", ask("hello", stream=False), {"X-Session-ID": "new"}).status, 200)
+        t.equal(len(s.get("/api/v1/sessions/new").json()["messages"]), 4)
+        for wrong in ("", "x" * 257):
+            bad(t, s.post(CHAT, ask("hello"), {"X-Session-ID": wrong}), "X-Session-ID")
+        t.equal(s.post(CHAT, ask("hello"), {"X-Session-ID": "x" * 256}).status, 200)
+        t.equal(s.post(CHAT, ask("hello")).status, 200)
+    with Server(SCRIPT, STREAM_RESCUE="off") as s:
+        s.post(CHAT, ask("cut", stream=True), {"X-Session-ID": "f"})
+        t.equal(s.get("/api/v1/sessions/f").status, 404, "a failed answer is no turn")
+
+
 @case("the model that is built in: text, stop, length, a schema, a forced tool, streamed as well")
 def local(t):
     with Server(unset=("MODEL_TYPE", "MODEL_NAME"), HF_HUB_OFFLINE="1") as s:

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "base/utf8.h"
+#include "chat/chat.h"
 #include "conf/limits.h"
 
 enum {
@@ -119,6 +121,7 @@ static void on_gone(struct call *c)
     struct served *s = c->own;
 
     reply_cancel(s->reply);
+    if (s->append) append_leave(s->append);
     over(s);
 }
 
@@ -207,7 +210,7 @@ static void on_started(void *ctx, str model_name, const char *type)
 
 static bool collects(const struct served *s)
 {
-    return !s->stream || s->keep_got;
+    return !s->stream || s->keep_got || s->session.at;
 }
 
 static void on_text(void *ctx, str text)
@@ -356,6 +359,85 @@ static void fail_reply(struct served *s, enum err e, const struct err_note *why)
     fail_with(c, e, why);
 }
 
+/* ---- the session that the client named ---- */
+
+/* The last message of the user, its texts alone. */
+static bool last_asked(const struct served *s, struct buf *out)
+{
+    for (size_t i = s->ask.messages_count; i-- > 0;) {
+        const struct message *m = &s->ask.messages[i];
+        if (m->role != ROLE_USER) continue;
+        for (size_t k = 0; k < m->count; k++)
+            if (m->parts[k].kind == PART_TEXT) buf_add(out, m->parts[k].text);
+        return true;
+    }
+    return false;
+}
+
+static void on_stored(void *ctx, enum err e)
+{
+    struct served *s = ctx;
+
+    s->append = NULL;
+    if (e)
+        fail_reply(s, e, NULL);
+    else if (s->stream)
+        end_stream(s, &s->end, NULL);
+    else
+        end_whole(s, &s->end);
+}
+
+static const char *finish_word(enum finish f)
+{
+    return f == FINISH_LENGTH ? "length" : f == FINISH_CONTENT_FILTER ? "content_filter" : "stop";
+}
+
+/* The client learns of the end when its turn is durable. */
+static void store(struct served *s, const struct reply_end *end)
+{
+    struct buf asked;
+    enum err e = ERR_NONE;
+
+    s->end = *end; /* the model's name lives as long as the models */
+    s->end.rescued_by = arena_str(s->arena, end->rescued_by);
+    buf_init(&asked, V1_BODY_BYTES_MAX);
+    if (!last_asked(s, &asked)) {
+        on_stored(s, ERR_NONE);
+        return;
+    }
+    const struct append_ask ask = {
+        .key = {s->call->owner, s->session},
+        .message = asked.len ? buf_str(&asked) : STR(""),
+        .answer = s->got.text.len ? buf_str(&s->got.text) : STR(""),
+        .model_name = s->model_name,
+        .finish_reason = str_of(finish_word(end->finish)),
+        .asked_us = s->asked_us,
+    };
+    e = asked.bad ? ERR_MEMORY
+                  : chat_append(&s->append, s->call->api->parts.chat, s->call->at->loop, &ask,
+                                on_stored, s);
+    buf_fini(&asked);
+    if (e) on_stored(s, e);
+}
+
+static bool read_session(struct served *s, struct family_error *why)
+{
+    str id = headers_get(&s->call->r->headers, STR("X-Session-ID"));
+
+    if (id.at == NULL) return true;
+    if (utf8_valid(id) && id.len > 0 && utf8_count(id) <= SESSION_ID_CHARS_MAX) {
+        s->session = id;
+        return true;
+    }
+    *why = (struct family_error){
+        .status = 400,
+        .code = "invalid_value",
+        .param = STR("X-Session-ID"),
+        .message = STR("X-Session-ID: expected 1 to 256 characters of UTF-8"),
+    };
+    return false;
+}
+
 static void on_done(void *ctx, const struct reply_end *end)
 {
     struct served *s = ctx;
@@ -364,6 +446,8 @@ static void on_done(void *ctx, const struct reply_end *end)
     s->reply = NULL;
     if (end->e || got_bad(s))
         fail_reply(s, end->e ? end->e : ERR_MEMORY, &end->why);
+    else if (s->session.at)
+        store(s, end);
     else if (s->stream)
         end_stream(s, end, NULL);
     else
@@ -377,6 +461,7 @@ static void on_end(struct call *c)
 
     reply_cancel(s->reply);
     s->reply = NULL;
+    if (s->append) append_leave(s->append);
     fail_reply(s, ERR_SHUTTING_DOWN, NULL);
 }
 
@@ -478,7 +563,8 @@ void served_run(struct call *c, const struct served_dialect *d)
     buf_init(&s->got.text, GOT_BYTES_MAX);
     buf_init(&s->got.reasoning, GOT_BYTES_MAX);
     make_id(s);
-    if (!d->read(s, yyjson_doc_get_root(doc), &bad)) {
+    s->asked_us = clock_wall_us();
+    if (!read_session(s, &bad) || !d->read(s, yyjson_doc_get_root(doc), &bad)) {
         served_fail(c, &bad);
         yyjson_doc_free(doc);
         return;

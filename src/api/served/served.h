@@ -87,6 +87,12 @@ struct served {
     struct served_got got;
     uint64_t events; /* of a stream, sent so far */
 
+    /* X-Session-ID (openai-compat.md 1.2): .at NULL without one. */
+    str session;
+    uint64_t asked_us; /* wall clock */
+    struct append *append;
+    struct reply_end end; /* of the reply, while the turn is stored */
+
     struct reply *reply;
     struct timer hold, ping;
     bool head_sent, begun, paused;
