@@ -26,7 +26,7 @@ static void reopen(struct backend_conf conf)
 
 static int setup(void **state)
 {
-    static const char *const more[] = {"--key", "sk-test-key-1234", NULL};
+    static const char *const more[] = {"--key", "sk-test-key-1234", "--retired", NULL};
 
     (void)state;
     if (remote_setup("google.py", more)) return 1;
@@ -66,6 +66,7 @@ ROWS(statuses,
     {"status-402", "provider_quota", 1},
     {"status-403", "provider_auth", 1},
     {"status-404", "provider_model_not_found", 1},
+    {"gemini-1.5-pro", "provider_model_not_found", 1},
     {"status-413", "provider_bad_request", 1},
     {"status-422", "provider_bad_request", 1},
     {"bad-key", "provider_auth", 1},
@@ -318,8 +319,8 @@ static enum err ask_with_tool(const char *model)
 /* What a family does not take never goes out: the fake refuses it. */
 static void test_families(void **state)
 {
-    static const char *const models[] = {"gemma-2-9b-it", "gemma-3-27b-it", "gemma-4-31b-it",
-                                         "gemini-1.5-flash", "gemini-2.0-flash", "gemini-2.5-pro",
+    static const char *const models[] = {"gemma-3n-e4b-it", "gemma-3-27b-it", "gemma-4-31b-it",
+                                         "gemini-2.0-flash", "gemini-2.5-pro",
                                          "gemini-2.5-flash", "gemini-3.1-flash-lite",
                                          "gemini-3.8-flash", "gemini-3.1-pro-preview",
                                          "gemini-4-argon", "something-new"};
@@ -359,7 +360,7 @@ static void test_gemma(void **state)
         {.role = ROLE_USER, .parts = TEXT("What?"), .count = 1},
     };
     struct answer_trace t = {0};
-    struct ask q = ask_of("gemma-2-9b-it");
+    struct ask q = ask_of("gemma-3-12b-it");
 
     (void)state;
     q.messages = talk;

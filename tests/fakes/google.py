@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A strict fake of Google AI Studio: generateContent of Gemini and Gemma.
 
-    python3 tests/fakes/google.py --port 9001 [--log requests.jsonl] [--key test-key]
+    python3 tests/fakes/google.py --port 9001 [--log requests.jsonl] [--key test-key] [--retired]
 
 The model's name chooses what happens: the functions named case_* below, "_" written as "-" ("rate-limit-then-ok").
 Any other model echoes the newest user text.  A request that breaks a rule gets Google's own error; the rules of a
@@ -22,6 +22,7 @@ CONFIG = {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "se
           "candidateCount", "responseMimeType", "responseJsonSchema", "responseSchema", "thinkingConfig"}
 PARTS = {"text", "inlineData", "fileData", "functionCall", "functionResponse"}
 GIVEN = set()  # signatures
+RETIRED = r"gemini-1|gemma-[12]-"
 PLACEHOLDER = "skip_thought_signature_validator"
 NAMES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND",
          429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
@@ -576,6 +577,9 @@ def generate(p, stream):
         if not stream:
             raise Refusal("this fake is asked as a stream")
         check(p)
+        if ARGS.retired and re.match(RETIRED, p.model):
+            raise Refusal(f"models/{p.model} is not found for API version v1beta, or is not supported for generateContent. "
+                          "Call ListModels to see the list of available models and their supported methods.", 404)
     except Refusal as r:
         return p.answer(r.status, r.body)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
@@ -592,7 +596,7 @@ def models(p):
         return p.answer(ARGS.models_status, error(ARGS.models_status, "no list here"))
     data = [{"name": "models/" + i, "displayName": i, "inputTokenLimit": 1048576, "outputTokenLimit": 65536,
              "supportedGenerationMethods": ["generateContent", "countTokens"]}
-            for i in [*CASES, "gemini-2.5-flash", "gemini-2.5-pro", "gemini-4-argon", "gemma-3-27b-it"]]
+            for i in [*CASES, *([] if ARGS.retired else ["gemini-1.5-pro", "gemini-1.5-flash", "gemma-2-9b-it"]), "gemini-2.5-flash", "gemini-2.5-pro", "gemini-4-argon", "gemma-3-27b-it"]]
     data.append({"name": "models/text-embedding-9", "supportedGenerationMethods": ["embedContent"]})
     p.answer(200, {"models": data})
 
@@ -608,5 +612,9 @@ def route(p):
     p.answer(404, "<html>404 (Not Found)</html>", "text/html")
 
 
+def options(parser):
+    parser.add_argument("--retired", action="store_true", help="the models that Google has shut down are gone")
+
+
 if __name__ == "__main__":
-    fake.run(__doc__, Peer, route)
+    fake.run(__doc__, Peer, route, options)
