@@ -49,7 +49,16 @@ static enum err dispatch(struct sse *s, sse_fn *each, void *ctx)
     buf_clear(&s->type);
     buf_clear(&s->data);
     s->has_data = false;
+    s->bare = false;
     return result;
+}
+
+/* A line of JSON that stands there without a field name.  Over several lines, no later one looks
+ * like a field either. */
+static bool is_bare(const struct sse *s, str line)
+{
+    if (line.at[0] == '{') return true;
+    return s->bare && memchr(" \t\"}]", line.at[0], 5) != NULL;
 }
 
 static enum err take_line(struct sse *s, str line, sse_fn *each, void *ctx)
@@ -64,9 +73,11 @@ static enum err take_line(struct sse *s, str line, sse_fn *each, void *ctx)
 
     /* Two habits of servers that no field name can look like: an error object without a field name,
      * and one under the name "error" (providers.md sections 6.3 and 9). */
-    if (line.at[0] == '{') {
+    if (is_bare(s, line)) {
         add_data(s, line);
+        s->bare = true;
     } else {
+        s->bare = false;
         size_t colon = str_find_char(line, ':');
         str name = str_head(line, colon), value = STR_NONE;
         if (colon != STR_NPOS) value = str_tail(line, colon + 1);

@@ -1,9 +1,9 @@
 /* text/event-stream, WHATWG HTML 9.2, reading.  Bytes may be cut anywhere, inside a character or
  * between CR and LF; the events never depend on where.  A block without data, or with blank data,
  * is no event. At the end, an unterminated last block counts when its data is complete JSON or
- * "[DONE]" (providers.md section 2).  Two habits beside the standard are read as data too: a line
- * that is a JSON object without a field name, and the field "error", whose event has the type
- * "error" then. */
+ * "[DONE]" (providers.md section 2).  Two habits beside the standard are read as data too: a
+ * JSON object without a field name, on one line or indented over several, and the field "error",
+ * whose event has the type "error" then. */
 #ifndef SEMA_HTTP_SSE_H
 #define SEMA_HTTP_SSE_H
 
@@ -26,6 +26,7 @@ struct sse {
     bool begun;    /* past a possible byte order mark */
     bool after_cr; /* an LF that follows belongs to it */
     bool has_data;
+    bool bare; /* the last line was JSON without a field name */
 };
 
 void sse_init(struct sse *s, size_t event_bytes_max);

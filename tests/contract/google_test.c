@@ -86,7 +86,7 @@ ROWS(retried,
 
 ROWS(mid_stream,
     {"error-mid-stream", "t:some provider_overloaded", 1},
-    {"error-bare", "t:some provider_server", 1},
+    {"error-bare", "t:some provider_overloaded", 1},
     {"reset-between", "t:abc provider_network", 1},
     {"reset-inside", "t:a provider_network", 1},
     {"eof", "t:abc provider_server", 1},

@@ -80,6 +80,8 @@ CUT(colons_in_data, "data: a:b: c\n\n", "|a:b: c;")
 CUT(many_blank_lines, "\n\n\r\n\r\rdata: a\n\n\n\n", "|a;")
 CUT(error_field, "error: {\"code\":500}\n\n", "error|{\"code\":500};")
 CUT(bare_object, "data: a\n\n{\"error\":{\"code\":503}}\n\n", "|a;|{\"error\":{\"code\":503}};")
+CUT(bare_lines, "data: a\n\n{\n \"error\": {\n  \"code\": 503\n }\n}\n", "|a;|{\n \"error\": {\n  \"code\": 503\n }\n};")
+CUT(bare_then_field, "{\"a\":1}\nevent: b\n \"x\"\n\ndata: [DONE]\n\n", "b|{\"a\":1};|[DONE];")
 
 CUT(end_json, "data: a\n\ndata: {\"x\":[1]}", "|a;|{\"x\":[1]};")
 CUT(end_json_one_line_end, "data: {\"x\":1}\r\n", "|{\"x\":1};")
@@ -213,6 +215,8 @@ int main(void)
         cmocka_unit_test(test_many_blank_lines),
         cmocka_unit_test(test_error_field),
         cmocka_unit_test(test_bare_object),
+        cmocka_unit_test(test_bare_lines),
+        cmocka_unit_test(test_bare_then_field),
         cmocka_unit_test(test_end_json),
         cmocka_unit_test(test_end_json_one_line_end),
         cmocka_unit_test(test_end_done),
