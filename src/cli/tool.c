@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "conf/conf.h"
 #include "hub/hub.h"
 
@@ -99,17 +100,23 @@ static bool answer_line(str line, long number, tool_answer *answer, void *ctx, s
 
 int tool_lines(struct cli *c, tool_answer *answer, void *ctx)
 {
-    struct buf out;
+    struct buf out, repaired;
     char *line = NULL;
     size_t cap = 0;
     int status = EXIT_FINE;
     long number = 0;
 
     buf_init(&out, LINE_OUT_BYTES_MAX);
+    buf_init(&repaired, LINE_OUT_BYTES_MAX);
     for (ssize_t n; (n = getline(&line, &cap, stdin)) >= 0;) {
         number++;
         str text = str_trim(str_span(line, (size_t)n));
         if (text.len == 0) continue;
+        if (!utf8_valid(text)) {
+            buf_clear(&repaired);
+            utf8_add_repaired(&repaired, text);
+            if (!repaired.bad) text = buf_str(&repaired);
+        }
         buf_clear(&out);
         if (!answer_line(text, number, answer, ctx, &out)) status = EXIT_MISTAKE;
         buf_add_char(&out, '\n');
@@ -122,6 +129,7 @@ int tool_lines(struct cli *c, tool_answer *answer, void *ctx)
     }
     free(line);
     buf_fini(&out);
+    buf_fini(&repaired);
     return cli_end(status);
 }
 

@@ -192,6 +192,14 @@ def sampling():
     case("sample-probs", bad is None, bad)
 
 
+def bad_utf8():
+    asks = b"".join(b'{"text":"' + bytes + b'"}\n' for bytes in (b"a\xff\xe4\xbdb", "a\ufffd\ufffdb".encode()))
+    done = subprocess.run([SEMA, "tokenize", "--model", "sema-guide", "--jsonl"], input=asks, capture_output=True, timeout=60)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    good = done.returncode == 0 and len(answers) == 2 and answers[0] == answers[1] and "ids" in answers[0]
+    case("bad UTF-8 is read as U+FFFD", good, done)
+
+
 def bad_lines():
     asks = "{\"text\":\"Hello\"}\n\nnonsense\n[1]\n{\"text\":5}\n{\"text\":\"Hello\"}\n"
     done = subprocess.run([SEMA, "tokenize", "--model", "sema-guide", "--jsonl"], input=asks, capture_output=True,
@@ -203,13 +211,14 @@ def bad_lines():
 
 
 bad_lines()
+bad_utf8()
 if DATA and os.path.isdir(os.path.join(DATA, "tokenizers")):
     sampling()
     tokenizers()
     templates()
     models()
 else:
-    print("ok 2 - reference data # SKIP not here")
+    print("ok 3 - reference data # SKIP not here")
     count += 1
 print(f"1..{count}")
 sys.exit(failures > 0)
