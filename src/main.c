@@ -10,6 +10,7 @@
 static const struct program_backend backends[] = {
     {.ops = &backend_anthropic, .base_url = AT(anthropic_base_url), .key = AT(anthropic_api_key), .bearer = AT(anthropic_auth_token), .version = AT(anthropic_version)},
     {.ops = &backend_google, .base_url = AT(google_gemini_base_url), .key = AT(google_api_key)},
+    {.ops = &backend_hf, .base_url = AT(hf_inference_url), .key = AT(hf_api_token)},
     {.ops = &backend_local},
     {.ops = &backend_minimax, .base_url = AT(minimax_api_url), .key = AT(minimax_api_key), .version = AT(minimax_model_version)},
     {.ops = &backend_openai, .base_url = AT(openai_base_url), .key = AT(openai_api_key),

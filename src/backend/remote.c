@@ -181,7 +181,9 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
     while ((m = yyjson_arr_iter_next(&it))) {
         str id = id_of(m);
         bool dead = is_shut_down(m, today) || !answers(m);
-        if (str_eq(id, model) && !dead) {
+        /* Hugging Face's router takes "org/name:provider" and lists "org/name". */
+        bool same = str_eq(id, model) || str_eq(id, str_head(model, str_find_char(model, ':')));
+        if (same && !dead) {
             int64_t ctx = json_get_int(m, "max_model_len", 0);
             if (!ctx) ctx = json_get_int(m, "inputTokenLimit", 0);
             if (!ctx) ctx = json_get_int(m, "max_input_tokens", 0);

@@ -100,4 +100,51 @@ def switch(t):
         quiet(t, s)
 
 
+# ---- Hugging Face ----
+
+def hugging(fake, path="/v1", **more):
+    return Server(MODEL_TYPE="hf_api", MODEL_NAME="google/gemma-2b-it", HF_API_TOKEN="your_hf_token",
+                  HF_INFERENCE_URL=fake.address + path, **more)
+
+
+@case("Hugging Face: Gemma by the router, by its own address, by an endpoint, by text generation")
+def gemma(t):
+    for path in ("/v1", "/v1/chat/completions", "/hf-inference/models/", "/endpoint", "/generate", "/models/google/gemma-2b-it"):
+        with Fake("huggingface.py", "--key", "your_hf_token") as fake, hugging(fake, path) as s:
+            r = s.chat("Explain quantum computing in simple terms", "gemma-test", temperature=0.7)
+            t.equal(r.status, 200, f"{path}: {r.text}")
+            a = r.json()
+            t.equal((a["message"], a["model_name"]), ("Explain quantum computing in simple terms", "google/gemma-2b-it"))
+            t.equal(s.sse("and streamed", "s").content(), "and streamed")
+            quiet(t, s)
+
+
+@case("Hugging Face: temperature 0 and top_p 1 are taken by text generation too")
+def edges(t):
+    with Fake("huggingface.py") as fake, hugging(fake, "/generate", TOP_P="1", TOP_K="0") as s:
+        t.equal(s.chat("hello", temperature=0).json()["message"], "hello")
+
+
+@case("Hugging Face: the production setup falls back when the first model is gone")
+def production(t):
+    with Fake("huggingface.py") as fake, Server(
+            MODEL_TYPE="openai", MODEL_NAME="gpt-3.5-turbo", OPENAI_API_KEY="your_key", OPENAI_BASE_URL="http://127.0.0.1:1/v1",
+            FALLBACK_MODEL_TYPE="hf_api", FALLBACK_MODEL_NAME="microsoft/DialoGPT-medium", HF_API_TOKEN="your_hf_token",
+            HF_INFERENCE_URL=fake.address + "/v1", wait_ready=False) as s:
+        r = wait_until(lambda: (a := s.chat("still there?")).status == 200 and a, 10, "an answer")
+        t.equal((r.json()["message"], r.json()["model_name"]), ("still there?", "microsoft/DialoGPT-medium"))
+        quiet(t, s)
+
+
+@case("Hugging Face: a wrong token, and the old address")
+def wrong(t):
+    with Fake("huggingface.py", "--key", "another") as fake, hugging(fake) as s:
+        r = s.chat("hello")
+        t.equal((r.status, r.code), (502, "provider_auth"))
+        quiet(t, s)
+    with Fake("huggingface.py") as fake, hugging(fake, "/old/models") as s:
+        t.equal(s.chat("hello").code, "provider_model_not_found")
+        t.has(s.log_text(), "https://router.huggingface.co")
+
+
 main()

@@ -1,0 +1,245 @@
+/* Hugging Face (providers.md section 8): the router and dedicated endpoints speak OpenAI's chat
+ * completions; older addresses generate text from a prompt, which is hf_generate.c's.  What is
+ * called follows from HF_INFERENCE_URL (configuration.md note 1). */
+#include "backend/hf_in.h"
+#include "backend/remote.h"
+
+static const char default_url[] = "https://router.huggingface.co/v1",
+                  endpoint[] = "/chat/completions";
+
+enum { LOADING_MS_MAX = 30 * 1000 };
+
+/* ---- requests ---- */
+
+static void sign(const struct backend *b, struct call *c)
+{
+    call_header(c, "Authorization", arena_strf(&c->arena, "Bearer %.*s", STR_ARG(b->conf.key)));
+}
+
+static void put_headers(struct answer *a, struct call *c, bool stream)
+{
+    call_header(c, "Accept", stream ? STR("text/event-stream") : STR("application/json"));
+    call_header(c, "Content-Type", STR("application/json"));
+    sign(a->backend, c);
+    if (a->loading) call_header(c, "x-wait-for-model", STR("true"));
+}
+
+static enum err write_chat_body(struct answer *a, struct call *c, struct err_note *why)
+{
+    bool cold = !(learned_get(a->backend->learned, a->q->model) & HF_NOT_COLD);
+    /* What the router's many providers have in common. */
+    const struct openai_form form = {
+        .omits =
+            REFUSED_MIN_P | REFUSED_LOGIT_BIAS | REFUSED_EFFORT | REFUSED_PARALLEL | REFUSED_USER,
+        .least = cold ? 0 : 0.01,
+    };
+
+    put_headers(a, c, true);
+    think_init(&a->think, think_opened_by(a->q->model));
+    return openai_write_body(a, c, a->q->model, &form, why);
+}
+
+static enum err write_chat(struct answer *a, struct call *c, struct err_note *why)
+{
+    enum err e = remote_url(&c->url, a->backend, endpoint, &c->arena);
+
+    return e ? err_set(why, e, "out of memory for a request") : write_chat_body(a, c, why);
+}
+
+/* A model's name as a part of a path.  A client may have chosen it: it leads nowhere else. */
+static enum err put_name(struct buf *to, str model, struct err_note *why)
+{
+    str rest = model, part;
+
+    while (str_split(&rest, '/', &part))
+        if (part.len == 0 || str_eq(part, STR(".")) || str_eq(part, STR("..")))
+            return err_set(why, ERR_BAD_REQUEST, "not the name of a model: \"%.*s\"",
+                           STR_ARG(str_head(model, 100)));
+    for (size_t i = 0; i < model.len; i++) {
+        unsigned char c = (unsigned char)model.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~' || c == '/';
+        if (plain)
+            buf_add_char(to, (char)c);
+        else
+            buf_addf(to, "%%%02X", c);
+    }
+    return ERR_NONE;
+}
+
+/* Each model has an address of its own. */
+static enum err write_single(struct answer *a, struct call *c, struct err_note *why)
+{
+    struct buf path;
+
+    buf_init(&path, 4096);
+    buf_add_char(&path, '/');
+    enum err e = put_name(&path, a->q->model, why);
+    buf_addf(&path, "/v1%s", endpoint);
+    buf_add_char(&path, '\0');
+    if (!e && (path.bad || remote_url(&c->url, a->backend, path.at, &c->arena)))
+        e = err_set(why, ERR_MEMORY, "out of memory for a request");
+    buf_fini(&path);
+    return e ? e : write_chat_body(a, c, why);
+}
+
+static bool has_path_end(const struct backend *b, const char *end)
+{
+    return str_ends(str_head(b->base.target, str_find_char(b->base.target, '?')), str_of(end));
+}
+
+/* TGI has two addresses, the older service one that looks at `stream`. */
+static enum err write_generate(struct answer *a, struct call *c, struct err_note *why)
+{
+    bool whole = learned_get(a->backend->learned, a->q->model) & HF_NOT_STREAM;
+    bool apart = has_path_end(a->backend, "/generate") && !whole;
+    enum err e = remote_url(&c->url, a->backend, apart ? "_stream" : "", &c->arena);
+
+    if (e) return err_set(why, e, "out of memory for a request");
+    put_headers(a, c, !whole);
+    return hf_generate_body(a, c, !whole, why);
+}
+
+/* ---- refusals ---- */
+
+static void judge(struct answer *a, struct fault *f, yyjson_val *root)
+{
+    double seconds = json_get_num(root, "estimated_time", -1);
+
+    if (f->status == 410 && str_ends(a->backend->base.host, STR("api-inference.huggingface.co")))
+        f->message = STR("this address is no longer served; set HF_INFERENCE_URL to "
+                         "https://router.huggingface.co/v1");
+    if (f->status != 503 || !(seconds >= 0)) return;
+    f->loading = true;
+    f->retry_after_ms = seconds * 1000 < LOADING_MS_MAX ? (int)(seconds * 1000) : LOADING_MS_MAX;
+}
+
+static bool mend(struct answer *a, const struct fault *f)
+{
+    bool names = fault_says(f, "temperature") || str_eq(f->param, STR("temperature"));
+
+    if (f->status >= 400 && f->status < 500 && names && a->q->temperature < 0.01 &&
+        learned_add(a->backend->learned, a->q->model, HF_NOT_COLD))
+        return true;
+    return openai_mend(a, f);
+}
+
+static bool mend_generate(struct answer *a, const struct fault *f)
+{
+    bool missing = f->status == 404 || f->status == 405;
+
+    if (missing && has_path_end(a->backend, "/generate") &&
+        learned_add(a->backend->learned, a->q->model, HF_NOT_STREAM))
+        return true;
+    return openai_mend(a, f);
+}
+
+static const struct dialect chat = {
+    .type = "hf_api",
+    .write = write_chat,
+    .event = openai_read_event,
+    .whole = openai_read_whole,
+    .judge = judge,
+    .mend = mend,
+    .done_event = true,
+    .lenient_done = true,
+};
+
+static const struct dialect single = {
+    .type = "hf_api",
+    .write = write_single,
+    .event = openai_read_event,
+    .whole = openai_read_whole,
+    .judge = judge,
+    .mend = mend,
+    .done_event = true,
+    .lenient_done = true,
+};
+
+static const struct dialect generate = {
+    .type = "hf_api",
+    .write = write_generate,
+    .event = hf_generate_event,
+    .whole = hf_generate_whole,
+    .judge = judge,
+    .mend = mend_generate,
+};
+
+/* ---- the backend ---- */
+
+/* ".../models/OWNER/NAME" */
+static bool names_a_model(str path)
+{
+    for (int i = 0; i < 2; i++) {
+        size_t slash = str_rfind_char(path, '/');
+        if (slash == STR_NPOS || slash + 1 == path.len) return false;
+        path.len = slash;
+    }
+    return str_ends(path, STR("/models"));
+}
+
+static enum err choose_form(struct backend *b, struct err_note *why)
+{
+    size_t path = str_find_char(b->base.target, '?');
+    str front = str_head(b->base.target, path);
+    str query = path == STR_NPOS ? STR("") : str_tail(b->base.target, path);
+    const char *more = "";
+
+    while (str_ends(front, STR("/"))) front.len--;
+    if (str_ends(front, str_of(endpoint))) {
+        front.len -= sizeof endpoint - 1; /* the list of models stands beside it */
+    } else if (str_ends(front, STR("/generate")) || str_ends(front, STR("/generate_stream")) ||
+               names_a_model(front)) {
+        b->dialect = &generate;
+    } else if (str_ends(front, STR("/models"))) {
+        b->dialect = &single;
+    } else if (!str_ends(front, STR("/v1"))) {
+        more = "/v1";
+    }
+    b->base.target = arena_strf(&b->arena, "%.*s%s%.*s", STR_ARG(front), more, STR_ARG(query));
+    return b->base.target.at ? ERR_NONE : err_set(why, ERR_MEMORY, "out of memory for a backend");
+}
+
+static enum err hf_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
+{
+    struct backend *b;
+    enum err e = remote_open(&b, &chat, c, default_url, why);
+    if (e) return e;
+
+    b->key_name = "HF_API_TOKEN";
+    if (b->conf.key.len == 0)
+        e = err_set(why, ERR_CREDENTIAL, "HF_API_TOKEN is required for MODEL_TYPE=hf_api");
+    else
+        e = choose_form(b, why);
+    if (e) {
+        remote_close(b);
+        return e;
+    }
+    *out = b;
+    return ERR_NONE;
+}
+
+static void hf_prepare(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
+{
+    if (b->dialect == &chat)
+        remote_prepare(b, l, "/models", sign, done, ctx);
+    else
+        remote_reach(b, l, done, ctx);
+}
+
+static int hf_context_length(struct backend *b)
+{
+    return b->context_length;
+}
+
+const struct backend_ops backend_hf = {
+    .type = "hf_api",
+    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_REASON,
+    .open = hf_open,
+    .prepare = hf_prepare,
+    .ask = answer_start,
+    .cancel = answer_cancel,
+    .pause = answer_pause,
+    .close = remote_close,
+    .context_length = hf_context_length,
+};
