@@ -20,13 +20,17 @@ struct limit {
     uint64_t per_minute;
     uint64_t each_ns; /* what one request costs */
     pthread_mutex_t lock[LOCKS];
-    struct bucket set[SETS][WAYS];
+    struct bucket (*set)[WAYS]; /* [SETS]; NULL without a limit */
 };
 
 enum err limit_new(struct limit **out, uint64_t per_minute)
 {
-    struct limit *l = calloc(1, per_minute ? sizeof *l : offsetof(struct limit, set));
+    struct limit *l = calloc(1, sizeof *l);
     if (l == NULL) return ERR_MEMORY;
+    if (per_minute && (l->set = calloc(SETS, sizeof *l->set)) == NULL) {
+        free(l);
+        return ERR_MEMORY;
+    }
 
     l->per_minute = per_minute;
     l->each_ns = per_minute ? 60000000000u / per_minute : 0;
@@ -40,6 +44,7 @@ void limit_free(struct limit *l)
 {
     if (l == NULL) return;
     for (int i = 0; i < LOCKS; i++) pthread_mutex_destroy(&l->lock[i]);
+    free(l->set);
     free(l);
 }
 

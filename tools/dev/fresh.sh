@@ -82,7 +82,7 @@ prove_run() {
         sleep 1
     done
     say "$1: /health answers after $(($(date +%s) - start)) s"
-    code=$(status_of -H 'Content-Type: application/json' -d '{"message": "How do I set the port?"}' \
+    code=$(status_of -H 'Content-Type: application/json' -d '{"message": "How do I set the port?", "session_id": "fresh"}' \
         "http://127.0.0.1:$port/api/v1/chat")
     say "$1: chat: $code $(head -c 300 "$answer")"
     [ "$code" = 200 ] || { tail -n 30 "$log"; die "$1: chat answered $code"; }
