@@ -43,6 +43,7 @@ const struct route routes[] = {
      "Counts for Prometheus, as text", NULL},
     {"POST", "/v1/chat/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_chat, NULL, NULL, NULL, NULL},
     {"POST", "/v1/completions", ROUTE_SPENDS | ROUTE_HIDDEN, served_openai_completions, NULL, NULL, NULL, NULL},
+    {"POST", "/v1/responses", ROUTE_SPENDS | ROUTE_HIDDEN, served_responses, NULL, NULL, NULL, NULL},
     {"POST", "/v1/messages", ROUTE_SPENDS | ROUTE_HIDDEN, served_anthropic_messages, NULL, NULL, NULL, NULL},
     {"POST", "/v1/messages/count_tokens", ROUTE_SPENDS | ROUTE_HIDDEN, served_anthropic_count, NULL, NULL, NULL, NULL},
     {"GET", "/v1/models", ROUTE_HIDDEN, served_openai_models, NULL, NULL, NULL, NULL},

@@ -75,6 +75,7 @@ void backends_list(struct call *c);
 /* ---- the APIs of others (api/served) ---- */
 void served_openai_chat(struct call *c);
 void served_openai_completions(struct call *c);
+void served_responses(struct call *c);
 void served_openai_models(struct call *c);
 void served_openai_model(struct call *c);
 void served_anthropic_messages(struct call *c);
