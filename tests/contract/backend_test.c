@@ -35,7 +35,12 @@ static const char script[] =
 static struct source {
     const struct backend_ops *ops;
     struct backend *backend;
-} sources[] = {{&backend_scripted, NULL}, {&backend_openai, NULL}, {&backend_anthropic, NULL}};
+    const char *fake; /* of tests/fakes */
+} sources[] = {{&backend_scripted, NULL, NULL},
+               {&backend_openai, NULL, "openai.py"},
+               {&backend_anthropic, NULL, "anthropic.py"},
+               {&backend_minimax, NULL, "minimax.py"},
+               {&backend_hf, NULL, "huggingface.py"}};
 
 enum { SOURCES = sizeof sources / sizeof *sources };
 
@@ -62,9 +67,8 @@ static int setup(void **state)
     conf.model = STR("hello");
     conf.key = STR("sk-test");
     for (int i = 1; i < SOURCES; i++) {
-        char name[40], url[64];
-        snprintf(name, sizeof name, "%s.py", sources[i].ops->type);
-        fake_start(&fakes[i], name, NULL);
+        char url[64];
+        fake_start(&fakes[i], sources[i].fake, NULL);
         snprintf(url, sizeof url, "http://127.0.0.1:%d/v1", fakes[i].port);
         conf.base_url = str_of(url);
         if (sources[i].ops->open(&sources[i].backend, &conf, NULL)) return 1;
