@@ -77,6 +77,12 @@ static enum err pull_files(struct backend *b, const char **path, struct err_note
     return hub_pull(path, b->conf.model, &c, &b->arena, why);
 }
 
+/* A file that cannot be read is the model's fault here, not a provider's. */
+static enum err of_model(enum err e)
+{
+    return e == ERR_IO ? ERR_MODEL_UNUSABLE : e;
+}
+
 static enum err open_files(struct backend *b, struct files **out, struct err_note *why)
 {
     for (size_t i = 0; i < b->conf.embedded_count; i++) {
@@ -88,7 +94,7 @@ static enum err open_files(struct backend *b, struct files **out, struct err_not
     enum err e =
         hub_find(&path, b->conf.model, b->conf.model_path, b->conf.hub_cache, &b->arena, why);
     if (e == ERR_NOT_FOUND && may_pull(b)) e = pull_files(b, &path, why);
-    return e ? e : files_open(out, path, why);
+    return e ? e : of_model(files_open(out, path, why));
 }
 
 static void *load(void *arg)
@@ -103,7 +109,7 @@ static void *load(void *arg)
     struct err_note *why = &b->load_why;
 
     enum err e = open_files(b, &files, why);
-    if (!e) e = engine_open(&b->engine, files, &conf, why);
+    if (!e) e = of_model(engine_open(&b->engine, files, &conf, why));
     b->load_err = e;
     if (e == ERR_MODEL_TOO_LARGE ||
         e == ERR_AUTH) { /* "model x is gated: ..." reads as one sentence */

@@ -25,6 +25,7 @@ enum {
     RUNNING_MAX = 32,           /* conversations that decode together */
     ENDS_MAX = 32,              /* end tokens of a model */
     PREPARE_QUEUE_MAX = 200000, /* LOCAL_QUEUE's largest value and those that run */
+    LONG_TEXT = 64 << 10,       /* bytes: some milliseconds of reading */
 };
 
 const struct engine_sampling engine_sampling_none = {
@@ -117,11 +118,45 @@ static enum err open_sched(struct engine *e, struct err_note *why)
 
 static void *prepare_thread(void *arg)
 {
-    struct engine *e = arg;
+    struct desk *d = arg;
     struct engine_job *job;
 
-    while ((job = queue_take(e->fresh, -1))) job_prepare(job);
+    while ((job = queue_take(d->fresh, -1))) job_prepare(job);
     return NULL;
+}
+
+static enum err open_desks(struct engine *e, struct err_note *why)
+{
+    for (size_t i = 0; i < DESKS; i++) {
+        struct desk *d = &e->desks[i];
+        d->fresh = queue_new(PREPARE_QUEUE_MAX);
+        if (d->fresh == NULL) return ERR_MEMORY;
+        d->open = pthread_create(&d->thread, NULL, prepare_thread, d) == 0;
+        if (!d->open) return err_set(why, ERR_MEMORY, "cannot start a thread");
+    }
+    return ERR_NONE;
+}
+
+static void close_desks(struct engine *e)
+{
+    for (size_t i = 0; i < DESKS; i++) {
+        struct desk *d = &e->desks[i];
+        if (d->fresh) queue_close(d->fresh);
+        if (d->open) pthread_join(d->thread, NULL);
+    }
+}
+
+static void free_desks(struct engine *e)
+{
+    for (size_t i = 0; i < DESKS; i++)
+        if (e->desks[i].fresh) queue_free(e->desks[i].fresh);
+}
+
+static struct desk *desk_for(struct engine *e, const struct engine_ask *ask)
+{
+    size_t bytes = ask->messages_json.len + ask->tools_json.len + ask->schema_json.len;
+
+    return &e->desks[bytes > LONG_TEXT ? DESK_LONG : DESK_USUAL];
 }
 
 enum err engine_open(struct engine **out, struct files *files, const struct engine_conf *conf,
@@ -134,6 +169,7 @@ enum err engine_open(struct engine **out, struct files *files, const struct engi
     }
     e->files = files;
     e->conf = *conf;
+    pthread_mutex_init(&e->grammar_lock, NULL);
 
     int threads = conf->threads > 0 ? conf->threads : machine_threads();
     enum err err = model_open(&e->model, files, threads, why);
@@ -145,14 +181,14 @@ enum err engine_open(struct engine **out, struct files *files, const struct engi
         e->ctx_tokens = conf->ctx_tokens > 0 && conf->ctx_tokens < own ? conf->ctx_tokens : own;
         read_generation_config(e);
         e->tool_form = toolcall_form_of(chat_form_source(e->form), chat_form_takes_tools(e->form));
-        e->fresh = queue_new(PREPARE_QUEUE_MAX);
-        err = e->fresh ? open_sched(e, why) : ERR_MEMORY;
+        err = open_sched(e, why);
     }
-    if (!err && pthread_create(&e->preparer, NULL, prepare_thread, e) != 0)
-        err = err_set(why, ERR_MEMORY, "cannot start a thread");
+    if (!err) err = open_desks(e, why);
     if (err) {
+        close_desks(e);
         sched_free(e->sched);
-        queue_free(e->fresh);
+        free_desks(e);
+        pthread_mutex_destroy(&e->grammar_lock);
         chat_form_close(e->form);
         vocab_close(e->vocab);
         model_close(e->model);
@@ -168,11 +204,11 @@ void engine_close(struct engine *e)
 {
     if (e == NULL) return;
     atomic_store(&e->closing, true);
-    queue_close(e->fresh);
-    pthread_join(e->preparer, NULL);
+    close_desks(e);
     sched_free(e->sched);
     grammar_vocab_free(e->grammar_vocab);
-    queue_free(e->fresh);
+    pthread_mutex_destroy(&e->grammar_lock);
+    free_desks(e);
     chat_form_close(e->form);
     vocab_close(e->vocab);
     model_close(e->model);
@@ -213,7 +249,7 @@ enum err engine_ask(struct engine_job **out, struct engine *e, const struct engi
         return err_set(why, ERR_MEMORY, "out of memory for a request");
     }
     *out = job;
-    if (!queue_put(e->fresh, job)) {
+    if (!queue_put(desk_for(e, ask)->fresh, job)) {
         job_free(job);
         atomic_fetch_sub(&e->live, 1);
         return err_set(why, ERR_QUEUE_FULL, "the local model is closing");

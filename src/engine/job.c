@@ -313,9 +313,14 @@ static str token_bytes(const void *ctx, int32_t id)
 /* What it costs is paid by the first answer that wants a form. */
 static enum err need_grammar_vocab(struct engine *e)
 {
-    if (e->grammar_vocab) return ERR_NONE;
-    return grammar_vocab_new(&e->grammar_vocab, vocab_size(e->vocab), token_bytes, e->vocab,
-                             e->ends, e->ends_count);
+    enum err err = ERR_NONE;
+
+    pthread_mutex_lock(&e->grammar_lock);
+    if (e->grammar_vocab == NULL)
+        err = grammar_vocab_new(&e->grammar_vocab, vocab_size(e->vocab), token_bytes, e->vocab,
+                                e->ends, e->ends_count);
+    pthread_mutex_unlock(&e->grammar_lock);
+    return err;
 }
 
 static enum err make_grammar(struct engine_job *job, struct err_note *why)

@@ -20,6 +20,14 @@ struct chat_form;
 struct model;
 struct queue;
 
+/* Jobs to be prepared.  Long texts have a desk of their own: nobody waits behind a megabyte. */
+enum { DESK_USUAL, DESK_LONG, DESKS };
+struct desk {
+    struct queue *fresh;
+    pthread_t thread;
+    bool open; /* the thread runs */
+};
+
 struct engine {
     struct engine_conf conf;
     struct files *files;
@@ -27,12 +35,12 @@ struct engine {
     struct vocab *vocab;
     struct chat_form *form;
     struct sched *sched;
-    struct queue *fresh; /* jobs to be prepared */
-    pthread_t preparer;
+    struct desk desks[DESKS];
     int ctx_tokens;
     struct engine_sampling own; /* generation_config.json */
     enum toolcall_form tool_form;
-    struct grammar_vocab *grammar_vocab; /* made by the preparer when first needed */
+    pthread_mutex_t grammar_lock;
+    struct grammar_vocab *grammar_vocab; /* made under the lock when first needed, then constant */
     int32_t ends[32];
     size_t ends_count;
     _Atomic size_t live;

@@ -456,6 +456,37 @@ static void test_context(void **state)
     buf_fini(&long_text);
 }
 
+/* A megabyte without a space takes its time; a short question does not wait behind it. */
+static void test_long_text_beside(void **state)
+{
+    (void)state;
+    enum { REPEATS = 2000000 };
+    struct buf text;
+    struct waiter lengthy, brief;
+
+    buf_init(&text, 16 << 20);
+    buf_add(&text, STR("[{\"role\":\"user\",\"content\":\""));
+    for (int i = 0; i < REPEATS; i++) buf_add(&text, STR("\xE5\xA5\xBD"));
+    buf_add(&text, STR("\"}]"));
+    struct engine_ask ask = greedy("");
+    ask.messages_json = buf_str(&text);
+    check_int(begin(&lengthy, &ask), ERR_NONE);
+
+    ask = greedy(USER("Hello"));
+    ask.max_tokens = 1;
+    check_int(begin(&brief, &ask), ERR_NONE);
+    wait_until(&brief, 0);
+    check_int(brief.e, ERR_NONE);
+    pthread_mutex_lock(&lengthy.lock);
+    int done = lengthy.dones;
+    pthread_mutex_unlock(&lengthy.lock);
+    check_int(done, 0);
+    engine_cancel(lengthy.job);
+    waiter_end(&lengthy);
+    waiter_end(&brief);
+    buf_fini(&text);
+}
+
 static void test_queue_full(void **state)
 {
     (void)state;
@@ -517,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_schema),
         cmocka_unit_test(test_forced_call),
         cmocka_unit_test(test_context),
+        cmocka_unit_test(test_long_text_beside),
         cmocka_unit_test(test_queue_full),
     };
     return cmocka_run_group_tests_name("golden/engine", tests, open_engine, close_engine);

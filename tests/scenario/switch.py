@@ -79,6 +79,21 @@ def broken(t):
             t.equal(ask(s)["message"], "scripted")
 
 
+@case("a file that cannot be read is the model's fault")
+def unreadable(t):
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(os.path.join(folder, "pipe"))
+        whole = os.path.join(os.environ["SEMA_SOURCE_ROOT"], "model", "sema-guide")
+        for name in os.listdir(whole):
+            os.symlink(os.path.join(whole, name), os.path.join(folder, "pipe", name))
+        os.remove(os.path.join(folder, "pipe", "tokenizer.json"))
+        os.mkfifo(os.path.join(folder, "pipe", "tokenizer.json"))
+        with Server(script=SLOW, MODEL_PATH=folder) as s:
+            got = switch(s, model_type="local", model_name="pipe")
+            t.equal((got.status, got.json()["code"]), (422, "model_unusable"), got.body)
+            t.has(got.json()["detail"], "not a regular file")
+
+
 @case("ENABLE_MODEL_SWITCH=false: 403")
 def disabled(t):
     with Server(script=SLOW, ENABLE_MODEL_SWITCH="false") as s:
