@@ -76,8 +76,7 @@ static enum err google_open(struct backend **out, const struct backend_conf *c,
 
     b->key_name = "GOOGLE_API_KEY";
     b->official = str_ends(b->base.host, STR(".googleapis.com"));
-    b->base.target =
-        without_version(str_head(b->base.target, str_find_char(b->base.target, '?')));
+    b->base.target = without_version(str_head(b->base.target, str_find_char(b->base.target, '?')));
     if (b->conf.key.len == 0) {
         remote_close(b);
         return err_set(why, ERR_CREDENTIAL, "GOOGLE_API_KEY is required for MODEL_TYPE=google");

@@ -32,8 +32,8 @@ struct google_family {
 const struct google_family *google_family_of(str model); /* never NULL: unknown is the newest */
 str google_model(str model);                             /* without "models/" */
 
-/* Signatures of tool calls by the call's id, for clients whose form has no place for them: a bounded
- * memory of the whole process, for hours.  Any thread. */
+/* Signatures of tool calls by the call's id, for clients whose form has no place for them: a
+ * bounded memory of the whole process, for hours.  Any thread. */
 void google_signature_keep(str call_id, str signature, uint64_t now_ms);
 /* The one that is kept, copied into the arena; empty when there is none. */
 str google_signature_of(str call_id, uint64_t now_ms, struct arena *a);

@@ -69,7 +69,7 @@ static bool is_any(str word, const char *const *words)
 static void read_finish(struct answer *a, str word)
 {
     static const char *const filters[] = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT",
-                                          "SPII", "LANGUAGE", NULL};
+                                          "SPII",   "LANGUAGE",   NULL};
     static const char *const failures[] = {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL",
                                            "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE", NULL};
 
@@ -165,7 +165,8 @@ void google_read_whole(struct answer *a, yyjson_val *root)
     if (!any)
         fail(a, ERR_SERVER, STR("no candidates in the answer"));
     else if (!a->finish)
-        answer_finish(a, FINISH_STOP); /* a whole answer that says nothing about its end came to it */
+        answer_finish(a,
+                      FINISH_STOP); /* a whole answer that says nothing about its end came to it */
 }
 
 /* ---- refusals ---- */
@@ -188,18 +189,30 @@ bool google_mend(struct answer *a, const struct fault *f)
         const char *words;
         uint64_t bit;
     } rows[] = {
-        {"developer instruction", NOT_SYSTEM}, {"system instruction", NOT_SYSTEM},
-        {"systemInstruction", NOT_SYSTEM},     {"system_instruction", NOT_SYSTEM},
-        {"JSON mode", NOT_JSON},               {"responseJsonSchema", NOT_SCHEMA},
-        {"response_json_schema", NOT_SCHEMA},  {"response schema", NOT_SCHEMA},
-        {"responseMimeType", NOT_JSON},        {"response_mime_type", NOT_JSON},
-        {"penalty", NOT_PENALTIES},            {"penalties", NOT_PENALTIES},
-        {"thinking level", NOT_LEVEL},         {"thinking_level", NOT_LEVEL},
-        {"thinkingLevel", NOT_LEVEL},          {"thinking budget", NOT_BUDGET},
-        {"thinking_budget", NOT_BUDGET},       {"thinkingBudget", NOT_BUDGET},
-        {"thinking", NOT_THINKING},            {"seed", NOT_SEED},
-        {"topK", NOT_TOP_K},                   {"top_k", NOT_TOP_K},
-        {"stopSequences", NOT_STOP},           {"stop_sequences", NOT_STOP},
+        {"developer instruction", NOT_SYSTEM},
+        {"system instruction", NOT_SYSTEM},
+        {"systemInstruction", NOT_SYSTEM},
+        {"system_instruction", NOT_SYSTEM},
+        {"JSON mode", NOT_JSON},
+        {"responseJsonSchema", NOT_SCHEMA},
+        {"response_json_schema", NOT_SCHEMA},
+        {"response schema", NOT_SCHEMA},
+        {"responseMimeType", NOT_JSON},
+        {"response_mime_type", NOT_JSON},
+        {"penalty", NOT_PENALTIES},
+        {"penalties", NOT_PENALTIES},
+        {"thinking level", NOT_LEVEL},
+        {"thinking_level", NOT_LEVEL},
+        {"thinkingLevel", NOT_LEVEL},
+        {"thinking budget", NOT_BUDGET},
+        {"thinking_budget", NOT_BUDGET},
+        {"thinkingBudget", NOT_BUDGET},
+        {"thinking", NOT_THINKING},
+        {"seed", NOT_SEED},
+        {"topK", NOT_TOP_K},
+        {"top_k", NOT_TOP_K},
+        {"stopSequences", NOT_STOP},
+        {"stop_sequences", NOT_STOP},
         {"stop sequences", NOT_STOP},
     };
 

@@ -9,7 +9,8 @@
 enum {
     SETS = 512, /* 2048 calls */
     WAYS = 4,
-    SIGNATURE_BYTES_MAX = 16 * 1024, /* 32 MB when all are as long; the usual one has some 100 bytes */
+    SIGNATURE_BYTES_MAX =
+        16 * 1024, /* 32 MB when all are as long; the usual one has some 100 bytes */
     KEPT_MS = 6 * 3600 * 1000,
 };
 

@@ -43,7 +43,8 @@ static bool takes_json(const struct writer *w)
 static str form_in_words(const struct writer *w)
 {
     if (w->q->format == FORMAT_TEXT || takes_json(w)) return STR("");
-    if (w->q->format == FORMAT_JSON_OBJECT) return STR("Answer with a JSON object and nothing else.");
+    if (w->q->format == FORMAT_JSON_OBJECT)
+        return STR("Answer with a JSON object and nothing else.");
     return arena_strf(w->arena, "Answer with JSON and nothing else, of this JSON Schema:\n%.*s",
                       STR_ARG(w->q->schema_json));
 }
@@ -64,8 +65,7 @@ static enum err shape(struct writer *w, struct err_note *why)
         if (to == NULL || p == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");
         *p = (struct part){.kind = PART_TEXT, .text = words};
         while (front < q->messages_count && q->messages[front].role == ROLE_SYSTEM) front++;
-        for (size_t i = 0; i < q->messages_count; i++)
-            to[i < front ? i : i + 1] = q->messages[i];
+        for (size_t i = 0; i < q->messages_count; i++) to[i < front ? i : i + 1] = q->messages[i];
         to[front] = (struct message){.role = ROLE_SYSTEM, .parts = p, .count = 1};
         with_words.messages = to;
         with_words.messages_count++;
@@ -300,7 +300,8 @@ static void put_tools(struct writer *w)
 
 /* ---- the form ---- */
 
-/* A schema whose "const" is an "enum" of one.  `names`: the keys are names that the schema gives. */
+/* A schema whose "const" is an "enum" of one.  `names`: the keys are names that the schema gives.
+ */
 static void put_schema(struct json_out *o, yyjson_val *v, bool names)
 {
     yyjson_arr_iter items;
@@ -327,8 +328,8 @@ static void put_schema(struct json_out *o, yyjson_val *v, bool names)
             json_key(o, "enum"), json_array(o), json_val(o, value), json_end_array(o);
             continue;
         }
-        bool data = str_eq(key, STR("enum")) || str_eq(key, STR("default")) ||
-                    str_eq(key, STR("examples"));
+        bool data =
+            str_eq(key, STR("enum")) || str_eq(key, STR("default")) || str_eq(key, STR("examples"));
         json_key(o, yyjson_get_str(one));
         if (!names && data)
             json_val(o, value);
@@ -360,10 +361,10 @@ static void put_form(struct writer *w)
 static enum effort wanted_effort(const struct ask *q)
 {
     if (q->effort != EFFORT_UNSET || q->thinking_budget < 0) return q->effort;
-    return q->thinking_budget == 0               ? EFFORT_NONE
+    return q->thinking_budget == 0                ? EFFORT_NONE
            : q->thinking_budget <= BUDGET_LOW * 2 ? EFFORT_LOW
-           : q->thinking_budget <= BUDGET_MEDIUM ? EFFORT_MEDIUM
-                                                 : EFFORT_HIGH;
+           : q->thinking_budget <= BUDGET_MEDIUM  ? EFFORT_MEDIUM
+                                                  : EFFORT_HIGH;
 }
 
 static int budget_of(const struct google_family *f, const struct ask *q, enum effort wanted)

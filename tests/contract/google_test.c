@@ -87,6 +87,7 @@ ROWS(retried,
 ROWS(mid_stream,
     {"error-mid-stream", "t:some provider_overloaded", 1},
     {"error-bare", "t:some provider_overloaded", 1},
+    {"error-bare-at-once", "t:some provider_overloaded", 1},
     {"reset-between", "t:abc provider_network", 1},
     {"reset-inside", "t:a provider_network", 1},
     {"eof", "t:abc provider_server", 1},
@@ -119,6 +120,7 @@ ROWS(without_retries,
     {"json-nothing", "provider_server", 1},
     {"json-error-array", "provider_overloaded", 1},
     {"error-first", "provider_rate_limit", 1},
+    {"error-bare-first", "provider_rate_limit", 1},
     {"error-json-200", "provider_overloaded", 1},
     {"empty-stream", "provider_server", 1},
     {"other-silent", "provider_server", 1},
@@ -198,8 +200,8 @@ static void test_notes(void **state)
 static void test_cancel(void **state)
 {
     static const struct cancel_row rows[] = {
-        {"hello", 0, 0}, {"never", 100, 1},      {"slow", -1, 1},
-        {"slow", 100, 1}, {"status-503", 60, 0}, {"silence-after-finish", 50, 1},
+        {"hello", 0, 0},  {"never", 100, 1},     {"slow", -1, 1},
+        {"slow", 100, 1}, {"status-503", 60, 0}
     };
 
     (void)state;
@@ -208,12 +210,17 @@ static void test_cancel(void **state)
 
 /* ---- requests ---- */
 
-#define TEXT(t) &(const struct part){.kind = PART_TEXT, .text = STR(t)}
+#define TEXT(t)                                                                                    \
+    &(const struct part)                                                                           \
+    {                                                                                              \
+        .kind = PART_TEXT, .text = STR(t)                                                          \
+    }
 
 static void test_request(void **state)
 {
     static const struct tool tools[] = {
-        {.name = STR("f"), .description = STR("does f"),
+        {.name = STR("f"),
+         .description = STR("does f"),
          .parameters_json = STR("{\"type\":\"object\",\"properties\":{\"n\":{\"const\":1.10}}}")},
         {.name = STR("g")},
     };
@@ -221,9 +228,9 @@ static void test_request(void **state)
         {.role = ROLE_SYSTEM, .parts = TEXT("Be brief."), .count = 1},
         {.role = ROLE_SYSTEM, .parts = TEXT("Be kind."), .count = 1},
         {.role = ROLE_USER,
-         .parts = (const struct part[]){{.kind = PART_TEXT, .text = STR("look")},
-                                        {.kind = PART_IMAGE,
-                                         .text = STR("data:image/jpg;base64,AAAA")}},
+         .parts =
+             (const struct part[]){{.kind = PART_TEXT, .text = STR("look")},
+                                   {.kind = PART_IMAGE, .text = STR("data:image/jpg;base64,AAAA")}},
          .count = 2},
         {.role = ROLE_ASSISTANT,
          .parts = (const struct part[]){{.kind = PART_REASONING, .text = STR("hm")},
@@ -238,7 +245,10 @@ static void test_request(void **state)
                                          .args_json = STR("oops")}},
          .count = 4},
         {.role = ROLE_USER, .parts = TEXT("and?"), .count = 1},
-        {.role = ROLE_TOOL, .tool_call_id = STR("toolu_2"), .parts = TEXT("two"), .count = 1,
+        {.role = ROLE_TOOL,
+         .tool_call_id = STR("toolu_2"),
+         .parts = TEXT("two"),
+         .count = 1,
          .is_error = true},
         {.role = ROLE_TOOL, .tool_call_id = STR("toolu_1"), .parts = TEXT("one"), .count = 1},
     };
@@ -246,8 +256,9 @@ static void test_request(void **state)
     str stops[] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("5"), STR("6")};
 
     (void)state;
-    check_request(&q, "{\"contents\": [{\"parts\": [{\"text\": \"How are you?\"}], \"role\": \"user\"}], "
-                      "\"generationConfig\": {}}");
+    check_request(
+        &q, "{\"contents\": [{\"parts\": [{\"text\": \"How are you?\"}], \"role\": \"user\"}], "
+            "\"generationConfig\": {}}");
     q.messages = talk;
     q.messages_count = sizeof talk / sizeof *talk;
     q.tools = tools;
@@ -273,18 +284,24 @@ static void test_request(void **state)
         "{\"parts\": [{\"text\": \"Calling.\"}, "
         "{\"functionCall\": {\"args\": {\"n\": 12345678901234567890}, \"name\": \"f\"}, "
         "\"thoughtSignature\": \"skip_thought_signature_validator\"}, "
-        "{\"functionCall\": {\"args\": {\"_raw\": \"oops\"}, \"name\": \"g\"}}], \"role\": \"model\"}, "
-        "{\"parts\": [{\"functionResponse\": {\"name\": \"f\", \"response\": {\"output\": \"one\"}}}, "
+        "{\"functionCall\": {\"args\": {\"_raw\": \"oops\"}, \"name\": \"g\"}}], \"role\": "
+        "\"model\"}, "
+        "{\"parts\": [{\"functionResponse\": {\"name\": \"f\", \"response\": {\"output\": "
+        "\"one\"}}}, "
         "{\"functionResponse\": {\"name\": \"g\", \"response\": {\"error\": \"two\"}}}, "
         "{\"text\": \"and?\"}], \"role\": \"user\"}], "
-        "\"generationConfig\": {\"maxOutputTokens\": 99, \"presencePenalty\": 1.0, \"seed\": 2147483647, "
+        "\"generationConfig\": {\"maxOutputTokens\": 99, \"presencePenalty\": 1.0, \"seed\": "
+        "2147483647, "
         "\"stopSequences\": [\"1\", \"2\", \"3\", \"4\", \"5\"], \"temperature\": 0.5, "
         "\"thinkingConfig\": {\"thinkingLevel\": \"LOW\"}, \"topK\": 7, \"topP\": 1.0}, "
         "\"systemInstruction\": {\"parts\": [{\"text\": \"Be brief.\\n\\nBe kind.\"}]}, "
-        "\"toolConfig\": {\"functionCallingConfig\": {\"allowedFunctionNames\": [\"f\"], \"mode\": \"ANY\"}}, "
+        "\"toolConfig\": {\"functionCallingConfig\": {\"allowedFunctionNames\": [\"f\"], \"mode\": "
+        "\"ANY\"}}, "
         "\"tools\": [{\"functionDeclarations\": [{\"description\": \"does f\", \"name\": \"f\", "
-        "\"parametersJsonSchema\": {\"properties\": {\"n\": {\"const\": 1.1}}, \"type\": \"object\"}}, "
-        "{\"name\": \"g\", \"parametersJsonSchema\": {\"properties\": {}, \"type\": \"object\"}}]}]}");
+        "\"parametersJsonSchema\": {\"properties\": {\"n\": {\"const\": 1.1}}, \"type\": "
+        "\"object\"}}, "
+        "{\"name\": \"g\", \"parametersJsonSchema\": {\"properties\": {}, \"type\": "
+        "\"object\"}}]}]}");
 
     q = ask_of("request");
     q.format = FORMAT_JSON_SCHEMA;
@@ -295,11 +312,12 @@ static void test_request(void **state)
     q.sampling_is_default = true; /* such a model is left alone */
     q.temperature = 0.7;
     q.top_k = 50;
-    check_request(&q, "{\"contents\": [{\"parts\": [{\"text\": \"How are you?\"}], \"role\": \"user\"}], "
-                      "\"generationConfig\": {\"maxOutputTokens\": 24586, "
-                      "\"responseJsonSchema\": {\"properties\": {\"const\": {\"enum\": [\"x\"]}}, "
-                      "\"type\": \"object\"}, \"responseMimeType\": \"application/json\", "
-                      "\"thinkingConfig\": {\"includeThoughts\": true, \"thinkingLevel\": \"HIGH\"}}}");
+    check_request(
+        &q, "{\"contents\": [{\"parts\": [{\"text\": \"How are you?\"}], \"role\": \"user\"}], "
+            "\"generationConfig\": {\"maxOutputTokens\": 24586, "
+            "\"responseJsonSchema\": {\"properties\": {\"const\": {\"enum\": [\"x\"]}}, "
+            "\"type\": \"object\"}, \"responseMimeType\": \"application/json\", "
+            "\"thinkingConfig\": {\"includeThoughts\": true, \"thinkingLevel\": \"HIGH\"}}}");
 }
 
 /* What ask() says to a question with a tool. */
@@ -319,11 +337,12 @@ static enum err ask_with_tool(const char *model)
 /* What a family does not take never goes out: the fake refuses it. */
 static void test_families(void **state)
 {
-    static const char *const models[] = {"gemma-3n-e4b-it", "gemma-3-27b-it", "gemma-4-31b-it",
-                                         "gemini-2.0-flash", "gemini-2.5-pro",
-                                         "gemini-2.5-flash", "gemini-3.1-flash-lite",
-                                         "gemini-3.8-flash", "gemini-3.1-pro-preview",
-                                         "gemini-4-argon", "something-new"};
+    static const char *const models[] = {"gemma-3n-e4b-it",        "gemma-3-27b-it",
+                                         "gemma-4-31b-it",         "gemini-2.0-flash",
+                                         "gemini-2.5-pro",         "gemini-2.5-flash",
+                                         "gemini-3.1-flash-lite",  "gemini-3.8-flash",
+                                         "gemini-3.1-pro-preview", "gemini-4-argon",
+                                         "something-new"};
     const struct message talk[] = {
         {.role = ROLE_SYSTEM, .parts = TEXT("Be brief."), .count = 1},
         {.role = ROLE_ASSISTANT, .parts = TEXT("Hi."), .count = 1},
@@ -426,8 +445,14 @@ static void test_three_chunks(void **state)
 static void test_signatures(void **state)
 {
     static const struct part calls[] = {
-        {.kind = PART_TOOL_CALL, .id = STR("call_r3f"), .name = STR("f"), .args_json = STR("{\"a\":1}")},
-        {.kind = PART_TOOL_CALL, .id = STR("call_r3g"), .name = STR("g"), .args_json = STR("{\"b\":2}")},
+        {.kind = PART_TOOL_CALL,
+         .id = STR("call_r3f"),
+         .name = STR("f"),
+         .args_json = STR("{\"a\":1}")},
+        {.kind = PART_TOOL_CALL,
+         .id = STR("call_r3g"),
+         .name = STR("g"),
+         .args_json = STR("{\"b\":2}")},
         {.kind = PART_TOOL_CALL, .id = STR("call_old"), .name = STR("f"), .args_json = STR("{}")},
     };
     struct message talk[] = {
@@ -568,17 +593,17 @@ static void test_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),         cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_statuses),      cmocka_unit_test(test_retried),
-        cmocka_unit_test(test_mid_stream),    cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_classes),       cmocka_unit_test(test_large),
-        cmocka_unit_test(test_usage),         cmocka_unit_test(test_notes),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_request),       cmocka_unit_test(test_families),
-        cmocka_unit_test(test_gemma),         cmocka_unit_test(test_three_chunks),
-        cmocka_unit_test(test_signatures),    cmocka_unit_test(test_cannot_be_asked),
-        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_refused_fields),
-        cmocka_unit_test(test_prepare),       cmocka_unit_test(test_open),
+        cmocka_unit_test(test_plain),      cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_statuses),   cmocka_unit_test(test_retried),
+        cmocka_unit_test(test_mid_stream), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_classes),    cmocka_unit_test(test_large),
+        cmocka_unit_test(test_usage),      cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_many),
+        cmocka_unit_test(test_request),    cmocka_unit_test(test_families),
+        cmocka_unit_test(test_gemma),      cmocka_unit_test(test_three_chunks),
+        cmocka_unit_test(test_signatures), cmocka_unit_test(test_cannot_be_asked),
+        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_refused_fields),
+        cmocka_unit_test(test_prepare),    cmocka_unit_test(test_open),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -432,6 +432,20 @@ def case_error_bare(p):
     p.end()
 
 
+def case_error_bare_first(p):
+    p.begin()
+    p.chunk(": wait\r\n\r\n")
+    for line in json.dumps(error(429, "limit", [quota("GenerateRequestsPerMinute")]), indent=1).splitlines():
+        p.chunk(line + "\r\n")
+    p.end()
+
+
+def case_error_bare_at_once(p):  # in the same write as the event before it
+    p.begin()
+    p.chunk("data: " + json.dumps(p.frame({"text": "some"})) + "\r\n\r\n" + json.dumps(error(503, "overloaded")))
+    p.end()
+
+
 # time and cuts
 
 def case_never(p): p.pause(30)
