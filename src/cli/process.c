@@ -30,6 +30,7 @@ void process_serve(int threads)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log over `ulimit -f`: the line is lost, the process is not */
     /* Each heap keeps what its threads once needed: as many heaps as loops, not eight for each
      * core. */
     mallopt(M_ARENA_MAX, threads + 1);

@@ -89,6 +89,9 @@ def full(t):
         t.equal(s.get("/api/v1/sessions/big2").status, 404)
         t.equal(len(turns_of(s, "big")), n)
         t.equal(turns_of(s, "s"), ["before"])
+        while os.path.getsize(s.log_path) < size + 4096:  # the log's disk is full as well
+            t.equal(s.get("/status").status, 200)
+        t.equal([s.get("/status").status for _ in range(3)], [200, 200, 200])
         resource.prlimit(pid, resource.RLIMIT_FSIZE, was)
         t.equal(s.chat("after", "s").status, 200)
         t.equal(turns_of(s, "s"), ["before", "after"])
