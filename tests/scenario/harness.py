@@ -37,7 +37,7 @@ import urllib.parse
 __all__ = [
     "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
     "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
-    "BINARY", "run_sema",
+    "BINARY", "run_sema", "sanitized",
 ]
 
 BUILD = os.environ.get("SEMA_BUILD_ROOT") or os.path.join(os.path.dirname(__file__), "..", "..", "build")

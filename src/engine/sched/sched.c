@@ -1,10 +1,15 @@
 #include "engine/sched/sched.h"
 
 #include <assert.h>
+#include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/arch/model.h"
 
@@ -14,6 +19,10 @@ enum {
     STEP_ROWS_SHARED = 64, /* while others write: a piece of a prompt must not stop them for long */
     PARKED_MAX = 32,       /* finished conversations whose KV is kept */
     REUSE_LEAST = 8,       /* tokens in common below which a parked KV is not worth taking */
+    /* Seconds without work after which parked KV is given back (reliability.md section 7): first
+     * all but the newest, whose owner may be thinking of the next question, then that as well. */
+    CALM_S = 5,
+    CALM_LAST_S = 60,
 };
 
 /* A sequence: the tokens that its KV holds, or will hold. */
@@ -81,6 +90,18 @@ static bool drop_oldest(struct sched *s)
         if (s->parked[i]->used < s->parked[oldest]->used) oldest = i;
     drop_parked(s, oldest);
     return true;
+}
+
+/* After CALM_S, then CALM_LAST_S, without work.  The C library would keep what is freed between
+ * pieces that stay. */
+static void give_back_parked(struct sched *s)
+{
+    int left = s->parked_count > 1 ? 1 : 0;
+
+    while (s->parked_count > left) drop_oldest(s);
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void park(struct sched *s, struct seq *q)
@@ -403,11 +424,30 @@ static void step(struct sched *s, size_t count)
 
 /* ---- the thread ---- */
 
+/* With `lock` held, until there is news. */
+static void wait_for_news(struct sched *s)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += s->parked_count > 1 ? CALM_S : CALM_LAST_S;
+    while (!s->fresh && !s->wake && !s->stopping) {
+        if (s->parked_count == 0) {
+            pthread_cond_wait(&s->news, &s->lock);
+        } else if (pthread_cond_timedwait(&s->news, &s->lock, &until) == ETIMEDOUT) {
+            pthread_mutex_unlock(&s->lock);
+            give_back_parked(s);
+            pthread_mutex_lock(&s->lock);
+            until.tv_sec += CALM_LAST_S - CALM_S;
+        }
+    }
+}
+
 /* Moves what was put meanwhile to the waiting list; waits for news when there is nothing to do. */
 static bool take_fresh(struct sched *s, bool idle)
 {
     pthread_mutex_lock(&s->lock);
-    while (idle && !s->fresh && !s->wake && !s->stopping) pthread_cond_wait(&s->news, &s->lock);
+    if (idle) wait_for_news(s);
     struct sched_job *fresh = s->fresh;
     s->fresh = NULL;
     s->fresh_last = &s->fresh;
@@ -453,8 +493,12 @@ enum err sched_new(struct sched **out, struct model *m, const struct sched_conf 
     s->fresh_last = &s->fresh;
     s->ends = malloc(sizeof *s->ends * (c->ends_count + 1));
     s->running = calloc((size_t)c->running_max, sizeof(struct seq *));
+    pthread_condattr_t steady; /* a wall clock set back would keep the KV for longer */
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->news, NULL);
+    pthread_cond_init(&s->news, &steady);
+    pthread_condattr_destroy(&steady);
     if (s->ends && c->ends_count) memcpy(s->ends, c->ends, sizeof *s->ends * c->ends_count);
     if (!s->ends || !s->running || pthread_create(&s->thread, NULL, sched_thread, s) != 0) {
         free(s->ends);

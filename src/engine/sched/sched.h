@@ -1,6 +1,7 @@
 /* Who computes next.  One scheduler thread for each loaded model: it admits prepared jobs, lets
  * them decode together in one step, reads long prompts in pieces beside them, and keeps the KV of
- * finished conversations so that a next turn reads only its new tokens.
+ * finished conversations so that a next turn reads only its new tokens; when there has been nothing
+ * to do for a while, that memory is given back.
  *
  *     WAITING -> READING   admitted: a place and KV memory are there
  *     READING -> WRITING   the last prompt token's logits: first sample
