@@ -687,10 +687,11 @@ static void test_switch_fails(void **state)
     static const enum err kinds[] = {
         ERR_AUTH,           ERR_NETWORK,         ERR_NOT_FOUND, ERR_MODEL_NOT_FOUND,
         ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE, ERR_NONE};
-    struct backend_ops failing = plain;
+    static struct backend_ops failing; /* the models outlive this frame: teardown frees them */
     struct model_conf types[] = {{MODEL_OTHER, &fake, {.type = "fake"}},
                                  {MODEL_OTHER, &failing, {.type = "plain"}}};
     struct models_more more = {.types = types, .types_count = 2, .any = true};
+    failing = plain;
     failing.prepare = fake_prepare_as_told;
     check_int(models_more(models, &more, NULL), ERR_NONE);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
