@@ -83,9 +83,18 @@ static enum err anthropic_open(struct backend **out, const struct backend_conf *
     return ERR_NONE;
 }
 
+static const char list_path[] = "/v1/models?limit=1000";
+
 static void anthropic_prepare(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
 {
-    remote_prepare(b, l, "/v1/models?limit=1000", sign, done, ctx);
+    remote_prepare(b, l, list_path, sign, done, ctx);
+}
+
+static void anthropic_list(struct backend *b, struct loop *l, uint32_t within_ms,
+                        backend_list_fn *done, void *ctx)
+{
+    (void)l;
+    remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
 static int anthropic_context_length(struct backend *b)
@@ -103,4 +112,5 @@ const struct backend_ops backend_anthropic = {
     .pause = answer_pause,
     .close = remote_close,
     .context_length = anthropic_context_length,
+    .list = anthropic_list,
 };

@@ -143,6 +143,13 @@ enum backend_can {
 struct backend;
 struct answer;
 
+/* One model that may be named. */
+struct backend_offer {
+    str id;
+    int context_length; /* 0: not known */
+};
+typedef void backend_list_fn(void *ctx, enum err e, const struct backend_offer *at, size_t count);
+
 struct backend_conf {
     const char *type; /* "openai" */
     str model;        /* MODEL_NAME */
@@ -198,6 +205,13 @@ struct backend_ops {
 
     /* Context length of the model when known, else 0.  May be NULL. */
     int (*context_length)(struct backend *b);
+
+    /* What may be named here, conf.model aside: a provider's list by a call that is free, or the
+     * local models of the cache.  `done` comes once, on the same loop, perhaps at once, at most
+     * `within_ms` later for a provider; what it is given dies when it returns.  One at a time; a backend that is
+     * closed, or a client of HTTP that ends, tells nothing more.  NULL: this type lists nothing. */
+    void (*list)(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
+                 void *ctx);
 };
 
 extern const struct backend_ops backend_openai, backend_anthropic, backend_google, backend_minimax,

@@ -85,9 +85,18 @@ static enum err google_open(struct backend **out, const struct backend_conf *c,
     return ERR_NONE;
 }
 
+static const char list_path[] = "/v1beta/models?pageSize=1000";
+
 static void google_prepare(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
 {
-    remote_prepare(b, l, "/v1beta/models?pageSize=1000", sign, done, ctx);
+    remote_prepare(b, l, list_path, sign, done, ctx);
+}
+
+static void google_list(struct backend *b, struct loop *l, uint32_t within_ms,
+                        backend_list_fn *done, void *ctx)
+{
+    (void)l;
+    remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
 static int google_context_length(struct backend *b)
@@ -105,4 +114,5 @@ const struct backend_ops backend_google = {
     .pause = answer_pause,
     .close = remote_close,
     .context_length = google_context_length,
+    .list = google_list,
 };

@@ -227,6 +227,16 @@ static void hf_prepare(struct backend *b, struct loop *l, remote_ready_fn *done,
         remote_reach(b, l, done, ctx);
 }
 
+static void hf_list(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
+                    void *ctx)
+{
+    (void)l;
+    if (b->dialect == &chat)
+        remote_list(b, "/models", sign, within_ms, done, ctx);
+    else
+        done(ctx, ERR_NONE, NULL, 0); /* an address for itself: nothing lists it */
+}
+
 static int hf_context_length(struct backend *b)
 {
     return b->context_length;
@@ -242,4 +252,5 @@ const struct backend_ops backend_hf = {
     .pause = answer_pause,
     .close = remote_close,
     .context_length = hf_context_length,
+    .list = hf_list,
 };

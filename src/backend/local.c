@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "engine/engine.h"
 #include "engine/format/files.h"
+#include "hub/cache.h"
 #include "hub/hub.h"
 #include "hub/pull.h"
 
@@ -38,6 +39,17 @@ struct backend {
     struct err_note load_why;
     void (*load_done)(void *ctx, enum err e, const struct err_note *why);
     void *load_ctx;
+
+    /* While listing: */
+    pthread_t lister;
+    bool listing;
+    struct task listed;
+    struct arena list_arena;
+    struct backend_offer *list;
+    size_t list_count;
+    enum err list_err;
+    backend_list_fn *list_done;
+    void *list_ctx;
 };
 
 /* ---- making ready ---- */
@@ -149,9 +161,54 @@ static void local_prepare(struct backend *b, struct loop *l,
     loop_post(l, &b->loaded);
 }
 
-static str keep(struct arena *a, str s)
+/* ---- what is there ---- */
+
+/* The disk may be slow: on a thread of its own. */
+static void *look(void *arg)
 {
-    return s.len ? arena_str(a, s) : STR_NONE;
+    struct backend *b = arg;
+    struct arena *a = &b->list_arena;
+    struct cached_model *found;
+    struct err_note why = {0};
+    size_t count = 0;
+    enum err e = ERR_NONE;
+
+    if (b->conf.hub_cache) e = cache_list(b->conf.hub_cache, &found, &count, a, &why);
+    if (!e && count) b->list = arena_array(a, struct backend_offer, count);
+    if (!e && count && b->list == NULL) e = ERR_MEMORY;
+    for (size_t i = 0; !e && i < count; i++)
+        if (found[i].path) b->list[b->list_count++] = (struct backend_offer){.id = found[i].name};
+    b->list_err = e;
+    loop_post(b->loop, &b->listed);
+    return NULL;
+}
+
+static void on_listed(struct task *t)
+{
+    struct backend *b = container_of(t, struct backend, listed);
+    struct arena a = b->list_arena;
+
+    if (b->listing) pthread_join(b->lister, NULL);
+    b->listing = false;
+    b->list_done(b->list_ctx, b->list_err, b->list, b->list_count); /* may close it */
+    arena_fini(&a);
+}
+
+static void local_list(struct backend *b, struct loop *l, uint32_t within_ms,
+                       backend_list_fn *done, void *ctx)
+{
+    (void)within_ms; /* the asker has its own clock */
+    b->loop = l;
+    b->list_done = done;
+    b->list_ctx = ctx;
+    b->list = NULL;
+    b->list_count = 0;
+    arena_init(&b->list_arena, 0);
+    b->listed.run = on_listed;
+    b->listing = pthread_create(&b->lister, NULL, look, b) == 0;
+    if (b->listing) return;
+    b->list_err = ERR_MEMORY;
+    loop_post(l, &b->listed);
 }
 
 static const char *keep_cstr(struct arena *a, const char *s)
@@ -166,7 +223,7 @@ static enum err local_open(struct backend **out, const struct backend_conf *c, s
 
     arena_init(&b->arena, 0);
     b->conf = *c;
-    b->conf.model = keep(&b->arena, c->model);
+    b->conf.model = arena_str(&b->arena, c->model); /* may be empty, for a list */
     b->conf.model_path = keep_cstr(&b->arena, c->model_path);
     b->conf.hub_cache = keep_cstr(&b->arena, c->hub_cache);
     b->conf.hub_endpoint = keep_cstr(&b->arena, c->hub_endpoint);
@@ -174,7 +231,7 @@ static enum err local_open(struct backend **out, const struct backend_conf *c, s
     if (b->conf.model.at == NULL) {
         arena_fini(&b->arena);
         free(b);
-        return err_set(why, ERR_INVALID, "a local model needs a name");
+        return err_set(why, ERR_MEMORY, "out of memory for a backend");
     }
     *out = b;
     return ERR_NONE;
@@ -199,6 +256,10 @@ static void local_close(struct backend *b)
     if (b == NULL) return;
     atomic_store(&b->pull_cancel, true);
     if (b->loading) pthread_join(b->loader, NULL);
+    if (b->listing) {
+        pthread_join(b->lister, NULL);
+        arena_fini(&b->list_arena);
+    }
     if (loop_here() && b->engine && pthread_create(&ender, NULL, end_backend, b) == 0)
         pthread_detach(ender);
     else
@@ -585,4 +646,5 @@ const struct backend_ops backend_local = {
     .pause = local_pause,
     .close = local_close,
     .context_length = local_context_length,
+    .list = local_list,
 };

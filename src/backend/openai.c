@@ -71,9 +71,18 @@ static enum err openai_open(struct backend **out, const struct backend_conf *c,
     return ERR_NONE;
 }
 
+static const char list_path[] = "/models";
+
 static void openai_prepare(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
 {
-    remote_prepare(b, l, "/models", sign, done, ctx);
+    remote_prepare(b, l, list_path, sign, done, ctx);
+}
+
+static void openai_list(struct backend *b, struct loop *l, uint32_t within_ms,
+                        backend_list_fn *done, void *ctx)
+{
+    (void)l;
+    remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
 static int openai_context_length(struct backend *b)
@@ -91,4 +100,5 @@ const struct backend_ops backend_openai = {
     .pause = answer_pause,
     .close = remote_close,
     .context_length = openai_context_length,
+    .list = openai_list,
 };

@@ -9,6 +9,7 @@ enum {
     LIST_BYTES_MAX = 8 * 1024 * 1024, /* the longest known list has some hundred kB */
     LIST_DEPTH = 64,
     LIST_NAMES = 5,
+    OFFERS_MAX = 2048,
 };
 
 /* ---- opening ---- */
@@ -87,6 +88,7 @@ enum err remote_url(struct url *out, const struct backend *b, const char *path, 
 struct preparing {
     struct backend *backend;
     remote_ready_fn *done;
+    backend_list_fn *listed; /* in place of `done` */
     void *ctx;
     bool reach; /* any answer will do */
     int status;
@@ -163,6 +165,15 @@ static void add_name(struct names *n, str id, size_t like)
     n->like[at] = like;
 }
 
+static int context_of(yyjson_val *model)
+{
+    int64_t ctx = json_get_int(model, "max_model_len", 0);
+
+    if (!ctx) ctx = json_get_int(model, "inputTokenLimit", 0);
+    if (!ctx) ctx = json_get_int(model, "max_input_tokens", 0);
+    return ctx > 0 && ctx < INT32_MAX ? (int)ctx : 0;
+}
+
 static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note *why)
 {
     struct backend *b = p->backend;
@@ -184,10 +195,8 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
         /* Hugging Face's router takes "org/name:provider" and lists "org/name". */
         bool same = str_eq(id, model) || str_eq(id, str_head(model, str_find_char(model, ':')));
         if (same && !dead) {
-            int64_t ctx = json_get_int(m, "max_model_len", 0);
-            if (!ctx) ctx = json_get_int(m, "inputTokenLimit", 0);
-            if (!ctx) ctx = json_get_int(m, "max_input_tokens", 0);
-            if (ctx > 0 && ctx < INT32_MAX) b->context_length = (int)ctx;
+            int ctx = context_of(m);
+            if (ctx) b->context_length = ctx;
             return;
         }
         if (!dead && id.len) add_name(&names, id, likeness(id, model));
@@ -232,6 +241,42 @@ static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
     yyjson_doc_free(doc);
 }
 
+/* To who asked for the list. */
+static void give_list(struct preparing *p, enum err e)
+{
+    struct backend_offer *at = NULL;
+    yyjson_doc *doc = NULL;
+    yyjson_arr_iter it;
+    char today[CLOCK_ISO_BYTES];
+    size_t count = 0;
+
+    bool readable = !e && !json_read(&doc, buf_str(&p->body), LIST_DEPTH, JSON_PLAIN, NULL);
+    yyjson_val *root = readable ? yyjson_doc_get_root(doc) : NULL;
+    yyjson_val *list = json_get(root, "data"), *m;
+    if (!yyjson_is_arr(list)) list = json_get(root, "models");
+    if (!e && p->status >= 300) {
+        struct fault f;
+        fault_read(&f, p->status, root, buf_str(&p->body));
+        e = f.e;
+    } else if (!e && !yyjson_is_arr(list)) {
+        e = ERR_SERVER;
+    }
+    if (!e && (at = calloc(OFFERS_MAX, sizeof *at)) == NULL) e = ERR_MEMORY;
+    if (!e) {
+        clock_iso(today, clock_wall_us());
+        yyjson_arr_iter_init(list, &it);
+        while ((m = yyjson_arr_iter_next(&it)) && count < OFFERS_MAX) {
+            str id = id_of(m);
+            if (id.len == 0 || is_shut_down(m, today) || !answers(m)) continue;
+            at[count++] = (struct backend_offer){id, context_of(m)};
+        }
+    }
+    p->listed(p->ctx, e, at, count);
+    free(at);
+    yyjson_doc_free(doc);
+    preparing_free(p);
+}
+
 static void on_head(void *ctx, int status, const struct headers *h)
 {
     struct preparing *p = ctx;
@@ -251,6 +296,10 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     struct err_note note = *why;
     remote_ready_fn *done = p->done;
 
+    if (p->listed) {
+        give_list(p, e);
+        return;
+    }
     ctx = p->ctx;
     if (p->reach && p->status)
         e = ERR_NONE;
@@ -261,11 +310,11 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     done(ctx, e, &note);
 }
 
-static void start(struct backend *b, const char *path,
-                  void (*sign)(const struct backend *b, struct call *c), remote_ready_fn *done,
-                  void *ctx)
+static void start(const struct preparing *as, const char *path,
+                  void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms)
 {
     struct preparing *p = calloc(1, sizeof *p);
+    struct backend *b = as->backend;
     struct err_note why = {0};
     struct call c = {0};
     struct http_call *call;
@@ -273,7 +322,7 @@ static void start(struct backend *b, const char *path,
 
     arena_init(&c.arena, 0);
     if (!e) {
-        *p = (struct preparing){.backend = b, .reach = sign == NULL, .done = done, .ctx = ctx};
+        *p = *as;
         buf_init(&p->body, LIST_BYTES_MAX);
         e = remote_url(&c.url, b, path, &c.arena);
     }
@@ -292,7 +341,7 @@ static void start(struct backend *b, const char *path,
             .connect_ms = b->conf.connect_ms,
             .first_byte_ms = b->conf.idle_ms,
             .idle_ms = b->conf.idle_ms,
-            .total_ms = b->conf.total_ms,
+            .total_ms = within_ms,
             .body_bytes_max = LIST_BYTES_MAX,
         };
         struct http_call_events to = {
@@ -302,7 +351,10 @@ static void start(struct backend *b, const char *path,
     arena_fini(&c.arena);
     if (!e) return;
     if (p) preparing_free(p);
-    done(ctx, e, &why);
+    if (as->listed)
+        as->listed(as->ctx, e, NULL, 0);
+    else
+        as->done(as->ctx, e, &why);
 }
 
 void remote_prepare(struct backend *b, struct loop *l, const char *path,
@@ -310,11 +362,20 @@ void remote_prepare(struct backend *b, struct loop *l, const char *path,
                     void *ctx)
 {
     (void)l;
-    start(b, path, sign, done, ctx);
+    start(&(struct preparing){.backend = b, .done = done, .ctx = ctx}, path, sign,
+          b->conf.total_ms);
 }
 
 void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)
 {
     (void)l;
-    start(b, "", NULL, done, ctx);
+    start(&(struct preparing){.backend = b, .reach = true, .done = done, .ctx = ctx}, "", NULL,
+          b->conf.total_ms);
+}
+
+void remote_list(struct backend *b, const char *path,
+                 void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms,
+                 backend_list_fn *done, void *ctx)
+{
+    start(&(struct preparing){.backend = b, .listed = done, .ctx = ctx}, path, sign, within_ms);
 }

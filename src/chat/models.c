@@ -332,6 +332,8 @@ bool models_view(const struct models *m, size_t i, struct model_view *out)
             .first_token_ms = x->first_token_ms,
             .last_used_us = x->last_used_us,
         };
+        if (x->state == MODEL_READY && x->ops->context_length)
+            out->context_length = x->ops->context_length(x->backend);
     }
     pthread_mutex_unlock(&mine(m)->lock);
     return there;
@@ -406,6 +408,7 @@ void models_free(struct models *m)
 {
     if (m == NULL) return;
     timer_stop(&m->idle);
+    models_offers_free(m);
     /* Those in the lists, and those whose preparing has not ended. */
     for (struct model *x = m->made, *next; x; x = next) {
         next = x->next_made;

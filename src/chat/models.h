@@ -67,12 +67,39 @@ struct model_view {
     uint64_t requests, failures;
     enum breaker_state breaker;
     int64_t first_token_ms; /* of the last answer; -1: none yet */
+    int context_length;     /* tokens; 0: not known */
     uint64_t last_used_us;  /* wall clock; 0: never */
 };
 size_t models_count(const struct models *m);
 /* The primary is the first.  False: there is no i-th (any more). */
 bool models_view(const struct models *m, size_t i, struct model_view *out);
 bool models_any_ready(const struct models *m); /* of the chain, its breaker not open */
+
+/* What else may be named: what each backend with a credential offers, and the local models of the
+ * cache.  Kept for five minutes; a backend that fails, or takes more than two seconds, is among
+ * those that are missing. */
+struct models_offer {
+    const char *type;
+    str name;
+    int context_length; /* 0: not known */
+};
+struct models_missing {
+    const char *type;
+    enum err e;
+};
+struct models_offers {
+    const struct models_offer *at;
+    size_t count;
+    const struct models_missing *missing;
+    size_t missing_count;
+};
+struct models_asker;
+typedef void models_offers_fn(void *ctx, const struct models_offers *o);
+/* `done` comes once, later, on `l`; what it is given dies when it returns.  NULL: no memory.  None
+ * when CLIENT_MODELS=configured. */
+struct models_asker *models_offers(struct models *m, struct loop *l, models_offers_fn *done,
+                                   void *ctx);
+void models_asker_leave(struct models_asker *a); /* on `l`: `done` does not come */
 
 /* ---- asking ---- */
 

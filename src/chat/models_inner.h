@@ -89,6 +89,8 @@ struct models {
 
     void (*settled)(void *ctx, enum err e, const struct err_note *why);
     void *settled_ctx;
+
+    struct offering *offering; /* models_offers.c; made by the first who asks, under the lock */
 };
 
 /* models.c; `locked`: the caller holds models.lock */
@@ -120,6 +122,8 @@ str models_names_version(struct models *m, const struct model_type *t, str name)
 void models_names_set_idle(struct models *m); /* on the loop: something was loaded */
 bool models_names_drop_idle(struct models *m,
                             uint64_t idle_us); /* on the loop: one, unused so long */
+
+void models_offers_free(struct models *m); /* models_offers.c; no loop runs any more */
 
 /* models_switch.c: the preparing of a new primary has ended; on the loop */
 void models_switch_prepared(struct model *x, enum err e, const struct err_note *why);
