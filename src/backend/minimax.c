@@ -112,7 +112,7 @@ static enum err write_compatible(struct answer *a, struct call *c, struct err_no
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);
-    form.reasoning_back = true;
+    form.reasoning_of = "minimax";
     form.more = put_thinking;
     think_init(&a->think, false);
     return openai_write_body(a, c, a->q->model, &form, why);

@@ -41,14 +41,14 @@ const struct openai_family *openai_family_of(str model); /* never NULL: unknown 
 
 /* How chat completions of a provider differ from those of a compatible server. */
 struct openai_form {
-    uint64_t omits;          /* bits of enum openai_refusal: never sent */
-    bool thinks;             /* room_to_think is given without an effort too */
-    bool words_only;         /* tool_choice is "auto" or "none" */
-    bool full;               /* results and descriptions are not empty */
-    bool format_in_words;    /* a form of the answer is asked for by a system message */
-    bool reasoning_back;     /* with tools, earlier reasoning goes back */
-    double least;            /* of temperature and top_p */
-    double temperature_most; /* 0: no bound */
+    uint64_t omits;           /* bits of enum openai_refusal: never sent */
+    bool thinks;              /* room_to_think is given without an effort too */
+    bool words_only;          /* tool_choice is "auto" or "none" */
+    bool full;                /* results and descriptions are not empty */
+    bool format_in_words;     /* a form of the answer is asked for by a system message */
+    const char *reasoning_of; /* with tools, what this issuer's models thought goes back; or NULL */
+    double least;             /* of temperature and top_p */
+    double temperature_most;  /* 0: no bound */
     void (*more)(struct json_out *o, const struct answer *a); /* further fields; may be NULL */
 };
 

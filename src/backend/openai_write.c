@@ -105,6 +105,7 @@ static void put_reasoning(struct writer *w, const struct message *m)
     for (size_t i = 0; i < m->count; i++) {
         const struct part *p = &m->parts[i];
         if (p->kind != PART_REASONING || p->text.len == 0) continue;
+        if (p->issuer.len && !str_eq(p->issuer, str_of(w->form->reasoning_of))) continue;
         if (!begun) {
             json_key(o, "reasoning_details");
             json_array(o);
@@ -140,7 +141,7 @@ static void put_message(struct writer *w, const struct message *m)
         json_text(o, STR("(no result)"));
     else
         put_text_of(w, m);
-    if (m->role == ROLE_ASSISTANT && w->form->reasoning_back && w->q->tools_count)
+    if (m->role == ROLE_ASSISTANT && w->form->reasoning_of && w->q->tools_count)
         put_reasoning(w, m);
     if (m->role == ROLE_ASSISTANT) put_tool_calls(w, m);
     json_end_object(o);

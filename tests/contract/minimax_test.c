@@ -213,9 +213,13 @@ static void test_request(void **state)
                                      .id = STR("call_a"),
                                      .name = STR("f"),
                                      .args_json = STR("{}")};
-    struct part said[] = {{.kind = PART_REASONING, .text = STR("hm")}, call};
+    struct part said[] = {{.kind = PART_REASONING,
+                           .text = STR("other's"),
+                           .issuer = STR("anthropic")},
+                          {.kind = PART_REASONING, .text = STR("hm")},
+                          call};
     struct message turns[] = {question,
-                              {.role = ROLE_ASSISTANT, .parts = said, .count = 2},
+                              {.role = ROLE_ASSISTANT, .parts = said, .count = 3},
                               {.role = ROLE_TOOL, .tool_call_id = STR("call_a")}};
     struct ask q = ask_of("request");
 
