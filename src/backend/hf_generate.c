@@ -81,7 +81,7 @@ enum err hf_generate_body(struct answer *a, struct call *c, bool stream, struct 
     struct buf prompt;
 
     if (q->tools_count) return err_set(why, ERR_BAD_REQUEST, "text generation takes no tools");
-    if (has_images(q)) return err_set(why, ERR_BAD_REQUEST, "text generation takes no images");
+    if (has_images(q)) return err_set(why, ERR_UNSUPPORTED, "text generation takes no images");
     buf_init(&prompt, SIZE_MAX);
     enum err e = put_prompt(&prompt, q, &c->arena);
 

@@ -57,7 +57,7 @@ static enum err begin(struct answer *a, struct call *c, struct err_note *why)
 
     answer_rename(a, wire_model(a));
     if (has_images(a->q) && !sees(a->q->model))
-        return err_set(why, ERR_BAD_REQUEST, "%.*s takes no images",
+        return err_set(why, ERR_UNSUPPORTED, "%.*s takes no images",
                        STR_ARG(str_head(a->q->model, 100)));
     c->url = b->base;
     call_header(c, "Accept", STR("text/event-stream"));

@@ -295,7 +295,7 @@ static void test_version(void **state)
 
     q = ask_of("MiniMax-M1");
     q.messages = &seen;
-    check_int(PROVIDER.ask(&a, backend, loop, &q, (struct sink){0}, &why), ERR_BAD_REQUEST);
+    check_int(PROVIDER.ask(&a, backend, loop, &q, (struct sink){0}, &why), ERR_UNSUPPORTED);
     check_true(strstr(why.text, "no images") != NULL);
 
     struct answer_trace t = {0};
