@@ -75,6 +75,7 @@ enum {
     STORE_QUEUE_MAX = 100000,
     STORE_BATCH_MAX = 1024,      /* turns made durable by one commit */
     STORE_READERS = 2,           /* threads: a long listing does not hold up a turn's history */
+    STORE_CACHE_KB = 256,        /* of each thread: after a load no more stays than at rest */
     STORE_TEND_MS = 10 * 1000,   /* between two looks at an idle store */
     STORE_SWEEP_MS = 60 * 1000,  /* expired sessions; the contract wants 5 minutes */
 

@@ -2,6 +2,7 @@
  * line. A file that is refused is left as it was. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -156,6 +157,15 @@ static bool run(struct store *s, const char *sql)
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* The system keeps the file's pages anyway: what a thread holds on to besides is bounded by us. */
+static bool bound_cache(struct store *s)
+{
+    char sql[48];
+
+    snprintf(sql, sizeof sql, "PRAGMA cache_size = -%d", STORE_CACHE_KB);
+    return run(s, sql);
+}
+
 static bool number_of(struct store *s, const char *sql, int64_t *out)
 {
     sqlite3_stmt *q = NULL;
@@ -255,7 +265,8 @@ enum err sqlite_open_writer(struct store **out, const struct store_conf *c, stru
     if (!e &&
         (!run(s, "PRAGMA journal_mode = WAL") || !run(s, "PRAGMA wal_autocheckpoint = 0") ||
          !run(s, c->sync_full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") ||
-         !run(s, "PRAGMA secure_delete = ON") || !run(s, "PRAGMA temp_store = MEMORY")))
+         !run(s, "PRAGMA secure_delete = ON") || !run(s, "PRAGMA temp_store = MEMORY") ||
+         !bound_cache(s)))
         e = refuse_sqlite(why, s);
     sqlite3_wal_hook(s->db, on_commit, s);
     if (!e && version == 0 && !run(s, schema)) {
@@ -285,7 +296,7 @@ enum err sqlite_open_reader(struct store **out, struct store *writer, struct err
     enum err e = connect(&s, writer->path, why);
 
     if (e) return e;
-    if (!run(s, "PRAGMA query_only = ON")) {
+    if (!run(s, "PRAGMA query_only = ON") || !bound_cache(s)) {
         e = refuse_sqlite(why, s);
         sqlite_open_close(s);
         return e;

@@ -25,4 +25,23 @@ def conversations(t):
         t.equal(s.chat("and then?", "s0", max_tokens=4).status, 200)
 
 
+@case("turns, their histories and their streams leave nothing behind")
+def turns(t):
+    with Server(script=[{"when": "*", "pieces": [{"text": "x" * 1000, "repeat": 40}]}], MAX_CONCURRENT_STREAMS=0) as s:
+        t.equal(s.chat("a", "first").status, 200)
+        before = anonymous_kb(s)
+
+        def client(i):
+            for _ in range(4):
+                s.chat("q" * 3000, f"s{i}")
+                s.sse("more", f"s{i}").events()
+        clients = [threading.Thread(target=client, args=(i,)) for i in range(30)]
+        for c in clients:
+            c.start()
+        for c in clients:
+            c.join()
+        if not sanitized():
+            wait_until(lambda: anonymous_kb(s) < before + 2048, 15, "the memory's return")
+
+
 main()
