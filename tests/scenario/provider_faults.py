@@ -9,8 +9,11 @@ WAITS = {"PROVIDER_RETRIES": "0", "PROVIDER_BREAKER_FAILURES": "0", "PROVIDER_ID
 DIALECTS = {
     "openai": lambda url: {"OPENAI_BASE_URL": url + "/v1", "OPENAI_API_KEY": KEY},
     "anthropic": lambda url: {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": KEY},
+    "minimax": lambda url: {"MINIMAX_API_URL": url + "/v1/text/chatcompletion_v2", "MINIMAX_API_KEY": KEY},
+    "hf_api": lambda url: {"HF_INFERENCE_URL": url + "/v1", "HF_API_TOKEN": KEY},
     "google": lambda url: {"GOOGLE_GEMINI_BASE_URL": url, "GOOGLE_API_KEY": KEY},
 }
+FAKES = {"hf_api": "huggingface"}
 
 # What the client of /api/v1 gets for each class (http-api.md 13).
 STATUS = {"bad_request": 422, "context_length": 422, "content_filter": 422, "rate_limit": 503, "overloaded": 503,
@@ -38,6 +41,14 @@ BEFORE_TEXT = {
     "google": {"error-first": "rate_limit", "error-json-200": "overloaded", "json-nothing": "server",
                "json-error-array": "overloaded", "blocked": "content_filter", "json-blocked": "content_filter",
                "per-minute": "rate_limit"},
+    "minimax": {"base-resp": "server", "code-1000": "server", "code-1001": "timeout", "code-1002": "rate_limit",
+                "code-1026": "content_filter", "code-1039": "rate_limit",
+                "code-1041": "rate_limit", "code-2013": "bad_request", "code-2045": "rate_limit",
+                "context-window": "context_length", "new-529": "overloaded", "new-context": "context_length",
+                "only-done": "server", "silence-first": "timeout"},
+    "hf_api": {"error-message": "rate_limit", "error-detail": "bad_request", "error-plain": "bad_request", "gated": "auth",
+               "not-supported": "model_not_found", "tgi-error": "context_length", "error-first": "rate_limit",
+               "error-json-200": "server", "only-done": "server", "silence-first": "timeout", "json-no-choices": "server"},
 }
 # After some text: the class, and the text that came before.
 AFTER_TEXT = {
@@ -47,6 +58,10 @@ AFTER_TEXT = {
                   "reset-inside": ("network", None), "eof": ("server", None), "eof-hard": ("network", None)},
     "google": {"error-mid-stream": ("overloaded", "some"), "error-bare": ("overloaded", "some"), "silence": ("timeout", "some"),
                "reset-between": ("network", "abc"), "reset-inside": ("network", "a"), "eof": ("server", "abc")},
+    "minimax": {"error-mid-stream": ("server", "some"), "mid-1000": ("server", "some"), "silence": ("timeout", "some"),
+                "reset-between": ("network", None), "reset-inside": ("network", None), "eof": ("server", None)},
+    "hf_api": {"error-mid-stream": ("server", "some"), "silence": ("timeout", "some"), "reset-between": ("network", None),
+               "reset-inside": ("network", None), "eof": ("server", None)},
 }
 # Odd, but whole answers.
 HARMLESS = {
@@ -61,6 +76,12 @@ HARMLESS = {
     "google": {"lf": None, "crlf": None, "cr": None, "bom": None, "halves": None, "megabyte": "x" * (1 << 20),
                "many-deltas": "z" * 5000, "reset-after-finish": "a", "silence-after-finish": "a", "text-after-finish": "ab",
                "no-blank-line": "ab", "unknown": None, "broken-event": None},
+    "minimax": {"bytes-one-by-one": None, "crlf": None, "cr": None, "bom": None, "halves": None, "megabyte": "x" * (1 << 20),
+                "many-deltas": "z" * 5000, "http10": None, "odd-chunks": None, "pings": None, "no-terminator": None,
+                "reset-after-finish": None, "unknown": None, "broken-event": None, "closing-only": None, "growing": None},
+    "hf_api": {"bytes-one-by-one": None, "crlf": None, "cr": None, "bom": None, "halves": None, "megabyte": "x" * (1 << 20),
+               "many-deltas": "z" * 5000, "http10": None, "odd-chunks": None, "pings": None, "no-terminator": None,
+               "reset-after-finish": None, "unknown": None, "broken-event": None, "no-space": None},
 }
 
 
@@ -97,7 +118,7 @@ def refused(t, s, model, kind, text=""):
 def each(dialect, what, run, **more):
     @case(f"{dialect}: {what}")
     def one(t):
-        with Fake(dialect) as f, Switched(dialect, f, **more) as s:
+        with Fake(FAKES.get(dialect, dialect)) as f, Switched(dialect, f, **more) as s:
             run(t, s, f)
             t.lacks(s.log_text() + s.errors(), KEY)
 
@@ -160,7 +181,8 @@ def endless(t, s, f):
     """A stream that never stops ends at the request's time, and holds no more than its bounds."""
     text = {"openai": {"choices": [{"index": 0, "delta": {"content": "x" * 1000}}]},
             "anthropic": {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 1000}},
-            "google": {"candidates": [{"content": {"role": "model", "parts": [{"text": "x" * 1000}]}}]}}[s.dialect]
+            "google": {"candidates": [{"content": {"role": "model", "parts": [{"text": "x" * 1000}]}}]}}
+    text = text.get(s.dialect, text["openai"])
 
     def on(r):
         if r["method"] == "GET":
@@ -187,7 +209,8 @@ def endless(t, s, f):
 
 def marks(t, s, f):
     """A wrong key and a used-up quota: the next request asks nobody."""
-    models = {"openai": ("quota", "status-401"), "anthropic": ("balance", "status-401"), "google": ("per-day", "bad-key")}
+    models = {"openai": ("quota", "status-401"), "anthropic": ("balance", "status-401"), "google": ("per-day", "bad-key"),
+              "minimax": ("code-1008", "code-1004"), "hf_api": ("credits", "error-text")}
     for model, kind in zip(models[s.dialect], ("quota", "auth")):
         with Switched(s.dialect, f) as one:
             one.to(model)

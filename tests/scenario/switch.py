@@ -46,6 +46,50 @@ def running(t):
         t.equal(ask(s, session="c")["model_name"], "sema-guide")
 
 
+@case("switches there and back under 200 streams: none is lost, none is mixed")
+def under_load(t):
+    pieces = 6
+
+    def say(r):
+        if r["method"] == "GET":
+            yield Upstream.json(200, {"object": "list", "data": [{"id": "one"}, {"id": "two"}]})
+            return
+        mark = r["body"]["model"] + ":" + r["body"]["messages"][-1]["content"] + ";"
+        yield Upstream.STREAM
+        for _ in range(pieces):
+            yield Upstream.event(json.dumps({"choices": [{"index": 0, "delta": {"content": mark}}]}))
+            yield 0.2
+        yield Upstream.event('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}') + Upstream.event("[DONE]")
+
+    with Upstream(say) as u, Server(MODEL_TYPE="openai", MODEL_NAME="one", OPENAI_BASE_URL=u.url, OPENAI_API_KEY="k",
+                                    SYSTEM_PROMPT="", MAX_CONCURRENT_STREAMS="300") as s:
+        texts, models = [None] * 200, [None] * 200
+
+        def stream(i):
+            time.sleep(i * 0.01)
+            texts[i] = s.sse(f"question {i}", f"load-{i}", timeout=60).content()
+            models[i] = s.get(f"/api/v1/sessions/load-{i}", timeout=60).json()["messages"][1]["metadata"]["model_name"]
+
+        threads = [threading.Thread(target=stream, args=(i,)) for i in range(200)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(u.requests) > 40, 20, "the first streams")
+        switches = 0
+        while any(x.is_alive() for x in threads):
+            name = ("two", "one")[switches % 2]
+            got = switch(s, model_name=name)
+            t.equal((got.status, got.json()["current"]["model_name"]), (200, name))
+            switches += 1
+            time.sleep(0.25)
+        for thread in threads:
+            thread.join()
+        t.true(switches >= 4, f"{switches} switches")
+        for i in range(200):
+            t.equal(texts[i], f"{models[i]}:question {i};" * pieces)
+        t.equal({"one", "two"}, set(models))
+        t.equal([x["model_name"] for x in [s.get("/health").json()]], [name])
+
+
 @case("refusals, each with its status, words and code; nothing changes")
 def refusals(t):
     with Server(script=SLOW) as s:
