@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -163,7 +164,7 @@ static enum err find_gguf(struct files *f)
 
 /* What the path of one file means: a GGUF file alone; or weights whose settings stand beside them,
  * where any shard of an index means all of them. */
-static enum err split_path(struct files *f, const char *path)
+static enum err split_path(struct files *f, const char *path, struct err_note *why)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     str s = str_of(name);
@@ -176,6 +177,10 @@ static enum err split_path(struct files *f, const char *path)
         if (strcmp(name, whole) != 0 && dir_has(f->dir, index)) return ERR_NONE;
         f->only = strdup(name);
         return f->only ? ERR_NONE : ERR_MEMORY;
+    }
+    if (s.len < 5 || strcasecmp(s.at + s.len - 5, ".gguf") != 0) {
+        return err_set(why, ERR_MODEL_UNUSABLE,
+                       "%s: not a file of weights (.gguf, .safetensors, .bin)", path);
     }
     f->gguf = strdup(name);
     f->gguf_alone = true;
@@ -213,7 +218,7 @@ enum err files_open(struct files **out, const char *path, struct err_note *why)
         e = f->dir ? find_gguf(f) : ERR_MEMORY;
         if (e == ERR_IO) err_set(why, e, "%s: %s", path, strerror(errno));
     } else if (!e && S_ISREG(st.st_mode)) {
-        e = split_path(f, path);
+        e = split_path(f, path, why);
     } else if (!e) {
         e = err_set(why, ERR_IO, "%s: neither a directory nor a file", path);
     }

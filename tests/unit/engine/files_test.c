@@ -95,6 +95,11 @@ static void test_folder(void **state)
     check_int(files_get(f, "", &bytes, &why), ERR_NOT_FOUND);
     check_true(!files_has(f, "../etc/passwd"));
     files_close(f);
+
+    char settings[512];
+    snprintf(settings, sizeof settings, "%s/config.json", dir.path);
+    check_int(files_open(&f, settings, &why), ERR_MODEL_UNUSABLE);
+    check_true(strstr(why.text, "config.json: not a file of weights") != NULL);
     folder_drop(&dir, names, 3);
     check_int(files_open(&f, dir.path, &why), ERR_NOT_FOUND);
     check_true(strstr(why.text, dir.path) != NULL);
