@@ -104,8 +104,12 @@ void served_run(struct call *c, const struct served_dialect *d);
 /* A failed reply in words and status for any family (openai-compat.md section 5, 7, 10, 11). */
 void served_error_of(struct family_error *out, enum err e, const struct err_note *why,
                      struct arena *a);
+/* Anthropic's clients look for certain words to shorten a conversation: puts them in front. */
+void served_too_long(struct family_error *f, enum err e, const struct call *c);
 /* Answers a call with an error of its family. */
 void served_fail(struct call *c, const struct family_error *e);
+/* The two in one, with Retry-After where it belongs. */
+void served_fail_with(struct call *c, enum err e, const struct err_note *why);
 
 /* ---- reading: each false fills *why (400, the field as param) ---- */
 
