@@ -267,6 +267,22 @@ static enum err worker_open(struct worker *w, struct err_note *why)
     return e;
 }
 
+/* As far as they were opened; no loop runs, and nothing of a worker's is in flight. */
+static void close_parts(struct serve *s)
+{
+    for (int i = 0; i < s->workers_count; i++) {
+        http_server_free(s->workers[i].server);
+        api_loop_free(s->workers[i].api);
+    }
+    api_free(s->api);
+    compose_end(&s->parts);
+    for (int i = 0; i < s->workers_count; i++) {
+        http_client_free(s->workers[i].client);
+        loop_free(s->workers[i].loop);
+    }
+    http_listen_free(s->listen);
+}
+
 static enum err open_parts(struct serve *s, struct err_note *why)
 {
     const struct program *p = s->cli->program;
@@ -351,13 +367,7 @@ static void serve_all(struct serve *s)
     loop_post(first->loop, &first->start);
     run_worker(first);
     for (int i = 1; i < s->workers_count; i++) pthread_join(s->workers[i].thread, NULL);
-    api_free(s->api);
-    compose_end(&s->parts);
-    for (int i = 0; i < s->workers_count; i++) {
-        http_client_free(s->workers[i].client);
-        loop_free(s->workers[i].loop);
-    }
-    http_listen_free(s->listen);
+    close_parts(s);
     log_event(LEVEL_INFO, "serve", "application_shutdown");
 }
 
@@ -401,6 +411,7 @@ static int start(struct serve *s)
     }
     warn(c);
     if (!e) e = open_parts(s, &why);
+    if (e) close_parts(s);
     if (e == ERR_INVALID) {
         fprintf(stderr, "config: %s\n", err_text(&why, e));
         return EXIT_MISTAKE;
