@@ -110,11 +110,10 @@ static void on_switched(void *ctx, enum err e, const struct err_note *why,
     struct switching *w = ctx;
     struct call *c = w->call;
 
-    log_event(e ? LEVEL_WARNING : LEVEL_INFO, "models",
-              e ? "model_switch_failed" : "model_switched",
-              LOG_CSTR("model_type", e ? "" : s->type_now),
-              LOG_STR("model_name", e ? STR("") : s->name_now),
-              LOG_CSTR("error", e ? err_text(why, e) : ""));
+    /* One that went well was told by models_switch.c, at the moment of the exchange. */
+    if (e)
+        log_event(LEVEL_WARNING, "models", "model_switch_failed",
+                  LOG_CSTR("error", err_text(why, e)));
     free(w);
     if (c == NULL) return;
     call_waited(c);

@@ -24,6 +24,7 @@ def exchange(t):
         t.equal(body["previous"]["model_type"], "scripted")
         t.equal(ask(s)["model_name"], "sema-guide")
         t.equal(s.get("/api/v1/sessions/a").json()["message_count"], 4)
+        t.equal([(e["model_type"], e["model_name"]) for e in s.events("model_switched")], [("local", "sema-guide")])
         again = switch(s, model_name="sema-guide").json()
         t.equal((again["success"], again["switch_time"]), (True, 0))
         for route in ("/health", "/api/v1/health"):
