@@ -3,6 +3,7 @@
 #ifndef SEMA_CONF_LIMITS_H
 #define SEMA_CONF_LIMITS_H
 
+/* clang-format off */
 enum {
     /* requests */
     REQUEST_LINE_BYTES_MAX =
@@ -121,5 +122,6 @@ enum {
     GRAMMAR_STATES_MAX = 8 * 1024,    /* kept between tokens; then all are found anew */
     GRAMMAR_LOCALS_MAX = 256,         /* masks kept, a bit for each token */
 };
+/* clang-format on */
 
 #endif

@@ -447,7 +447,7 @@ int main(void)
     snprintf(s->path, sizeof s->path, "%s/model/sema-guide", root ? root : ".");
     snprintf(s->expected, sizeof s->expected, "%s/model/expected.jsonl", root ? root : ".");
     if (data == NULL || access(data, R_OK) != 0) {
-        printf("# the shared test data are not here: only the built-in model is tested\n");
+        fputs("the shared test data are not here: only the built-in model is tested\n", stderr);
         return _cmocka_run_group_tests("golden/logits", tests, 1, NULL, NULL);
     }
     for (size_t i = 0; i < sizeof tiny / sizeof *tiny; i++) {
