@@ -22,8 +22,8 @@ struct answer_trace {
     char last[16]; /* the channel that is being added to */
     int pieces, done;
     bool over;               /* `done` came, or the quiet time after a cancel has passed */
-    bool signatures;      /* are traced */
-    char signature[100];  /* the last, or redacted reasoning */
+    bool signatures;         /* are traced */
+    char signature[100];     /* the last, or redacted reasoning */
     int cancel_at, pause_at; /* at this piece; 0: never */
     struct answer_end end;
     struct timer timer; /* ends a pause, or the wait for events that must not come */

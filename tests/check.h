@@ -19,12 +19,13 @@
 static inline void check_str_at(str got, str want, const char *file, int line)
 {
     if (str_eq(got, want)) return;
-    print_error("%s:%d: got  \"%.*s\"\n%s:%d: want \"%.*s\"\n", file, line, STR_ARG(got), file, line,
-                STR_ARG(want));
+    print_error("%s:%d: got  \"%.*s\"\n%s:%d: want \"%.*s\"\n", file, line, STR_ARG(got), file,
+                line, STR_ARG(want));
     fail();
 }
 
-#define check_int(got, want) check_int_at((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
+#define check_int(got, want)                                                                       \
+    check_int_at((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
 static inline void check_int_at(long long got, long long want, const char *what, const char *file,
                                 int line)
 {

@@ -72,7 +72,7 @@ struct call {
     struct api_loop *at;
     struct request *r;
     enum family family;
-    str path; /* of the request; of /v1, without doubled and trailing slashes */
+    str path;                  /* of the request; of /v1, without doubled and trailing slashes */
     const struct route *route; /* NULL: none */
     str session;               /* {session_id} of the path, decoded */
     enum cors cors;

@@ -332,8 +332,7 @@ bool replay_add(struct replay *r, enum replay_kind kind, str json, bool *bad)
         if (d->behind_bytes > LAG_BYTES_MAX) r->lagging = true;
     bool lagging = r->lagging;
     pthread_mutex_unlock(&r->lock);
-    if (r->table && atomic_load(&r->table->bytes) > REPLAY_TOTAL_BYTES_MAX)
-        forget_oldest(r->table);
+    if (r->table && atomic_load(&r->table->bytes) > REPLAY_TOTAL_BYTES_MAX) forget_oldest(r->table);
     return lagging;
 }
 

@@ -91,7 +91,7 @@ static void anthropic_prepare(struct backend *b, struct loop *l, remote_ready_fn
 }
 
 static void anthropic_list(struct backend *b, struct loop *l, uint32_t within_ms,
-                        backend_list_fn *done, void *ctx)
+                           backend_list_fn *done, void *ctx)
 {
     (void)l;
     remote_list(b, list_path, sign, within_ms, done, ctx);

@@ -24,7 +24,8 @@ struct part {
     str text;                /* text; image: data URI or https address; reasoning: its text */
     str id, name, args_json; /* tool call; the arguments as written, never through a double */
     str signature, redacted, issuer; /* reasoning: provider state and who gave it */
-    bool cache; /* the prompt up to here may be kept for the next call (Anthropic's cache_control) */
+    bool
+        cache; /* the prompt up to here may be kept for the next call (Anthropic's cache_control) */
 };
 
 struct message {
@@ -208,8 +209,9 @@ struct backend_ops {
 
     /* What may be named here, conf.model aside: a provider's list by a call that is free, or the
      * local models of the cache.  `done` comes once, on the same loop, perhaps at once, at most
-     * `within_ms` later for a provider; what it is given dies when it returns.  One at a time; a backend that is
-     * closed, or a client of HTTP that ends, tells nothing more.  NULL: this type lists nothing. */
+     * `within_ms` later for a provider; what it is given dies when it returns.  One at a time; a
+     * backend that is closed, or a client of HTTP that ends, tells nothing more.  NULL: this type
+     * lists nothing. */
     void (*list)(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
                  void *ctx);
 };

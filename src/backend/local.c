@@ -194,8 +194,8 @@ static void on_listed(struct task *t)
     arena_fini(&a);
 }
 
-static void local_list(struct backend *b, struct loop *l, uint32_t within_ms,
-                       backend_list_fn *done, void *ctx)
+static void local_list(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
+                       void *ctx)
 {
     (void)within_ms; /* the asker has its own clock */
     b->loop = l;

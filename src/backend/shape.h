@@ -17,7 +17,7 @@ enum shape_flags {
 };
 
 struct shape {
-    str system; /* SHAPE_LIFT_SYSTEM; empty when there is none */
+    str system;        /* SHAPE_LIFT_SYSTEM; empty when there is none */
     bool system_cache; /* one of its parts says so */
     const struct message *messages;
     size_t count;

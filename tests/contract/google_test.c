@@ -199,10 +199,11 @@ static void test_notes(void **state)
 
 static void test_cancel(void **state)
 {
-    static const struct cancel_row rows[] = {
-        {"hello", 0, 0},  {"never", 100, 1},     {"slow", -1, 1},
-        {"slow", 100, 1}, {"status-503", 60, 0}
-    };
+    static const struct cancel_row rows[] = {{"hello", 0, 0},
+                                             {"never", 100, 1},
+                                             {"slow", -1, 1},
+                                             {"slow", 100, 1},
+                                             {"status-503", 60, 0}};
 
     (void)state;
     check_cancels(rows, sizeof rows / sizeof *rows);

@@ -1,4 +1,5 @@
-/* JSON: the faults a client is told about, the mending of surrogates, and what we write reads back. */
+/* JSON: the faults a client is told about, the mending of surrogates, and what we write reads back.
+ */
 #include "check.h"
 
 #include "base/json.h"
@@ -94,7 +95,8 @@ static void test_raw_numbers(void **state)
     struct buf b;
 
     buf_init(&b, 1000);
-    check_int(json_read(&doc, STR("[1234567890123456789,1.10,-0,1e5]"), 64, JSON_RAW_NUMBERS, NULL), 0);
+    check_int(json_read(&doc, STR("[1234567890123456789,1.10,-0,1e5]"), 64, JSON_RAW_NUMBERS, NULL),
+              0);
     struct json_out o = json_begin(&b);
     json_val(&o, yyjson_doc_get_root(doc));
     check_str(buf_str(&b), STR("[1234567890123456789,1.10,-0,1e5]"));
@@ -117,17 +119,18 @@ static void test_writing(void **state)
     json_key(&o, "z"), json_null(&o);
     json_key(&o, "e"), json_object(&o), json_end_object(&o);
     json_end_object(&o);
-    check_str(buf_str(&b), STR("{\"t\":\"a\\\"\\\\\\n\\u0001\\u2028\xEF\xBF\xBD\xC3\xA9\",\"n\":[-9223372036"
-                               "854775808,0.1,3.0],\"z\":null,\"e\":{}}"));
+    check_str(buf_str(&b),
+              STR("{\"t\":\"a\\\"\\\\\\n\\u0001\\u2028\xEF\xBF\xBD\xC3\xA9\",\"n\":[-9223372036"
+                  "854775808,0.1,3.0],\"z\":null,\"e\":{}}"));
     buf_fini(&b);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_faults),       cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_surrogates),   cmocka_unit_test(test_last_key_wins_and_bom),
-        cmocka_unit_test(test_raw_numbers),  cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_faults),      cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_surrogates),  cmocka_unit_test(test_last_key_wins_and_bom),
+        cmocka_unit_test(test_raw_numbers), cmocka_unit_test(test_writing),
     };
     return cmocka_run_group_tests_name("base/json", tests, NULL, NULL);
 }

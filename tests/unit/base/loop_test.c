@@ -46,7 +46,8 @@ static void test_many_timers(void **state)
     (void)state;
     static struct bell bells[1000];
     check_int(loop_new(&loop, NULL), ERR_NONE);
-    for (int i = 0; i < 1000; i++) timer_set(&bells[i].timer, loop, (uint64_t)(i * 7919 % 1000), on_ring);
+    for (int i = 0; i < 1000; i++)
+        timer_set(&bells[i].timer, loop, (uint64_t)(i * 7919 % 1000), on_ring);
     for (int i = 0; i < 1000; i += 2) timer_stop(&bells[i].timer);
     for (int i = 1; i < 1000; i += 2) timer_stop(&bells[i].timer);
     for (int i = 0; i < 1000; i++) check_true(!timer_is_set(&bells[i].timer));

@@ -45,6 +45,7 @@ static void test_arena(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_buf_bound), cmocka_unit_test(test_arena)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_buf_bound),
+                                       cmocka_unit_test(test_arena)};
     return cmocka_run_group_tests_name("base/memory", tests, NULL, NULL);
 }

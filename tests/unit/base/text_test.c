@@ -29,7 +29,8 @@ static void test_u64(void **state)
 
     check_true(str_to_u64(STR("18446744073709551615"), &n) && n == UINT64_MAX);
     check_true(!str_to_u64(STR("18446744073709551616"), &n));
-    check_true(!str_to_u64(STR(""), &n) && !str_to_u64(STR("+1"), &n) && !str_to_u64(STR("1 "), &n));
+    check_true(!str_to_u64(STR(""), &n) && !str_to_u64(STR("+1"), &n) &&
+               !str_to_u64(STR("1 "), &n));
 }
 
 static void test_secret_compare(void **state)
@@ -96,14 +97,16 @@ static void test_uuid(void **state)
     check_int(strlen(a), 36);
     check_int(a[14], '4');
     check_true(strchr("89ab", a[19]) != NULL);
-    check_true(hash_str(STR("a")) == hash_str(STR("a")) && hash_str(STR("a")) != hash_str(STR("b")));
+    check_true(hash_str(STR("a")) == hash_str(STR("a")) &&
+               hash_str(STR("a")) != hash_str(STR("b")));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split), cmocka_unit_test(test_u64),   cmocka_unit_test(test_secret_compare),
-        cmocka_unit_test(test_utf8),  cmocka_unit_test(test_times), cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_split),          cmocka_unit_test(test_u64),
+        cmocka_unit_test(test_secret_compare), cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_times),          cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests_name("base/text", tests, NULL, NULL);
 }
