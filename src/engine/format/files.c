@@ -45,7 +45,11 @@ static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
 
 static void guard_fault(int signal, siginfo_t *info, void *context)
 {
-    if (guard_jump != NULL) siglongjmp(*guard_jump, 1);
+    if (guard_jump != NULL) {
+        /* The mask of before the fault: the thread sanitizer blocks all signals in a handler. */
+        pthread_sigmask(SIG_SETMASK, &((ucontext_t *)context)->uc_sigmask, NULL);
+        siglongjmp(*guard_jump, 1);
+    }
     if (guard_before.sa_flags & SA_SIGINFO) {
         guard_before.sa_sigaction(signal, info, context);
         return;
@@ -69,7 +73,7 @@ enum err files_guard(void (*work)(void *ctx), void *ctx)
     volatile enum err e = ERR_NONE;
 
     pthread_once(&guard_once, guard_install);
-    /* SA_NODEFER leaves the signal mask alone, so there is none to save. */
+    /* The handler puts the signal mask back, so there is none to save at each call. */
     if (sigsetjmp(here, 0) == 0) {
         guard_jump = &here;
         work(ctx);
