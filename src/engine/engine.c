@@ -259,7 +259,7 @@ enum err engine_ask(struct engine_job **out, struct engine *e, const struct engi
 
 void engine_cancel(struct engine_job *job)
 {
-    job->stop = true;
+    atomic_store(&job->stop, true);
     atomic_store(&job->sched.cancel, true);
     sched_wake(job->engine->sched);
 }

@@ -452,7 +452,8 @@ void job_prepare(struct engine_job *job)
     struct engine *e = job->engine;
     struct err_note why = {0};
 
-    enum err err = job->stop || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
+    enum err err =
+        atomic_load(&job->stop) || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
     if (!err) err = make_grammar(job, &why);
     if (!err) err = make_calls(job, &why);
     if (err) {

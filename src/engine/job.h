@@ -52,7 +52,7 @@ struct engine_job {
     struct arena arena; /* copies of what was asked */
     struct engine_ask ask;
     struct engine_events events;
-    volatile bool stop; /* looked at while the prompt is being made */
+    _Atomic bool stop; /* looked at while the prompt is being made */
 
     struct ids prompt;
     struct sched_job sched;

@@ -49,7 +49,7 @@ struct bpe_work { /* memory of one caller's calls; zeroed is empty */
     size_t symbols_cap;
     struct bpe_join *heap;
     size_t heap_len, heap_cap;
-    const volatile bool *stop; /* may be NULL */
+    const _Atomic bool *stop; /* may be NULL */
 };
 void bpe_work_fini(struct bpe_work *w);
 

@@ -83,7 +83,7 @@ static enum err affix_add(const struct vocab_affix *affix, struct ids *out)
 }
 
 enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, struct ids *out,
-                      const volatile bool *stop, struct err_note *why)
+                      const _Atomic bool *stop, struct err_note *why)
 {
     size_t len_before = out->len;
     struct buf repaired = {0};

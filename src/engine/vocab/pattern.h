@@ -32,9 +32,9 @@ struct pattern_work { /* one caller's memory and what it may still spend; zeroed
     size_t marks_count, marks_cap;
     void *pcre, *pcre_limits; /* match data and context */
     uint64_t steps_left;
-    const volatile bool *stop; /* may be NULL */
+    const _Atomic bool *stop; /* may be NULL */
 };
-void pattern_work_init(struct pattern_work *w, size_t text_bytes, const volatile bool *stop);
+void pattern_work_init(struct pattern_work *w, size_t text_bytes, const _Atomic bool *stop);
 void pattern_work_fini(struct pattern_work *w);
 
 /* The leftmost match at or after `from`: *at and *end, or *at = STR_NPOS when there is none. `text`

@@ -20,7 +20,7 @@ struct run {
     enum err err;
 };
 
-void pattern_work_init(struct pattern_work *w, size_t text_bytes, const volatile bool *stop)
+void pattern_work_init(struct pattern_work *w, size_t text_bytes, const _Atomic bool *stop)
 {
     *w = (struct pattern_work){.steps_left = (uint64_t)text_bytes * PATTERN_STEPS_PER_BYTE +
                                              PATTERN_STEPS_BASE,

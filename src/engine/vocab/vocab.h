@@ -35,7 +35,7 @@ enum vocab_flags {
  * every few kilobytes: when it becomes true the call ends with ERR_CANCELLED.  ERR_LIMIT: over 16
  * MiB, or the model's own patterns or normalizer make too much of this text. */
 enum err vocab_encode(const struct vocab *v, str text, enum vocab_flags flags, struct ids *out,
-                      const volatile bool *stop, struct err_note *why);
+                      const _Atomic bool *stop, struct err_note *why);
 
 /* Copies a message's text (valid UTF-8), putting a private-use marker in front of everything that
  * would be read as an added token, alone or together with what a template writes before or behind

@@ -103,7 +103,7 @@ static void test_bounds(void **state)
 {
     static const char *const patterns[] = {"(?:a|a|b)*c", "(a+)+\\1[bc]"};
     char text[20000];
-    volatile bool stop = true;
+    _Atomic bool stop = true;
 
     memset(text, 'a', sizeof text);
     for (size_t i = 0; i < 2; i++) {

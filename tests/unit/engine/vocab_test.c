@@ -49,7 +49,7 @@ static void test_encode(void **state)
     check_ids(v, STR("a\xFFz"), VOCAB_PLAIN, "97 239 191 189 122"); /* bad UTF-8 is U+FFFD */
 
     /* What was there stays in front, and a failure takes only its own part back. */
-    volatile bool stop = true;
+    _Atomic bool stop = true;
     check_int(ids_add(&ids, 7), ERR_NONE);
     check_int(vocab_encode(v, STR("zzz<|im_end|>zzz"), VOCAB_PLAIN, &ids, &stop, NULL),
               ERR_CANCELLED);
