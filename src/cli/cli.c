@@ -74,6 +74,14 @@ void cli_print_safe(FILE *to, str text)
     }
 }
 
+void cli_print_word(FILE *to, str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.at[i];
+        fputc(byte < ' ' || byte == 0x7f ? '?' : byte, to);
+    }
+}
+
 /* ---- the words ---- */
 
 static bool is_help(const char *arg)

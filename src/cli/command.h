@@ -65,5 +65,7 @@ int cli_end(int status);
 /* From `text` for a terminal: control characters as "?", so that stored text cannot move the
  * cursor. */
 void cli_print_safe(FILE *to, str text);
+/* The same for a column of a table: line ends are none either. */
+void cli_print_word(FILE *to, str text);
 
 #endif

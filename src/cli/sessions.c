@@ -132,14 +132,14 @@ static enum err list_row(void *ctx, const struct session_row *row)
     char iso[CLOCK_ISO_BYTES];
     clock_iso(iso, row->updated_us);
     printf("%.19sZ %6llu  ", iso, (unsigned long long)row->count);
-    cli_print_safe(stdout, row->key.id);
+    cli_print_word(stdout, row->key.id);
     if (row->key.owner.len) {
         fputs("  owner ", stdout);
-        cli_print_safe(stdout, row->key.owner);
+        cli_print_word(stdout, row->key.owner);
     }
     if (row->model_name.len) {
         fputs("  ", stdout);
-        cli_print_safe(stdout, row->model_name);
+        cli_print_word(stdout, row->model_name);
     }
     fputc('\n', stdout);
     return ERR_NONE;

@@ -94,6 +94,16 @@ def secret_flag(t):
     t.true("geheim" not in out + err)
 
 
+@case("a session's id cannot fake a row of the list")
+def faked_row(t):
+    with Server() as s:
+        store = {"SESSION_STORE": s.env["SESSION_STORE"]}
+        s.post("/api/v1/chat", {"message": "x", "session_id": "one\ntwo\x1b[2J"})
+        status, out, _ = run_sema("sessions", "list", env=store)
+        t.equal(status, 0)
+        t.true("one?two?[2J" in out and not any(line.startswith("two") for line in out.splitlines()), out)
+
+
 @case("sessions are listed, shown, exported and deleted beside a running server")
 def sessions(t):
     with Server(script=[{"when": "*", "pieces": ["fine"]}]) as s:
