@@ -73,9 +73,11 @@ def faults(t):
 @case("a wrong key is found at the start, by its name; a token goes as bearer")
 def keys(t):
     with Fake("anthropic", "--key", "another") as f:
-        with Server(wait_ready=False, **settings(f)) as s:
-            wait_until(lambda: "ANTHROPIC_API_KEY" in s.log_text(), what="the name of the key")
-            no_key(t, s, f)
+        env = {"HOST": "127.0.0.1", "PORT": "0", "SESSION_STORE": "memory:", **settings(f)}
+        status, out, err = run_sema("serve", env=env)
+        t.equal((status, err.splitlines()[-1]),
+                (3, "startup: MODEL_TYPE=anthropic: the provider rejected ANTHROPIC_API_KEY (401)"))
+        t.true(KEY not in out + err, "the key stays out of the log")
     with Fake("anthropic", "--key", "token-5678") as f:
         with Server(**{**settings(f), "ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": "token-5678"}) as s:
             t.equal(s.chat("hi").status, 200)
