@@ -15,6 +15,8 @@
 #include "base/loop.h"
 #include "http/client.h"
 
+enum { TOTAL_MS = 120 * 1000 };
+
 struct program {
     const struct backend_ops *ops;
     struct backend *backend;
@@ -63,6 +65,7 @@ static void on_ready(void *ctx, enum err e, const struct err_note *why)
         fail(p, "prepare", e, why);
         return;
     }
+    p->ask.deadline_ms = loop_now_ms(p->loop) + TOTAL_MS;
     e = p->ops->ask(&p->answer, p->backend, p->loop, &p->ask, to, &note);
     if (e) fail(p, "ask", e, &note);
 }
@@ -102,7 +105,7 @@ int main(int argc, char **argv)
             getenv(strcmp(argv[1], "anthropic") == 0 ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY")),
         .connect_ms = 10000,
         .idle_ms = 60000,
-        .total_ms = 120000,
+        .total_ms = TOTAL_MS,
     };
     enum err e = loop_new(&p.loop, &why);
     if (!e) e = http_client_new(&client, p.loop, &client_conf, &why);

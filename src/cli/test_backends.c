@@ -32,6 +32,7 @@ struct test {
     struct part part;
     struct message message;
     bool asks;
+    uint64_t total_ms; /* an answer may take no longer */
 
     enum err e;
     struct err_note why; /* of a failure; of a success: a warning */
@@ -77,6 +78,7 @@ static void ask(struct test *t)
     t->ask.messages_count = 1;
     t->ask.max_tokens = ANSWER_TOKENS;
     t->ask.stream = true;
+    t->ask.deadline_ms = loop_now_ms(t->loop) + t->total_ms;
     t->began_us = clock_mono_us();
     enum err e = t->ops->ask(&t->answer, t->backend, t->loop, &t->ask, to, &why);
     if (e) end(t, e, &why);
@@ -119,6 +121,7 @@ static void run_test(struct test *t, const struct program *p, const struct conf 
     t->e = compose_model(&conf, p, c, t->model, MODEL_OTHER, &t->why);
     if (t->e) return;
     conf.conf.retries = 0;
+    t->total_ms = conf.conf.total_ms;
     t->ops = conf.ops;
     t->e = loop_new(&t->loop, &t->why);
     if (!t->e) t->e = compose_client(&client, p, c, t->loop, &t->why);
