@@ -13,7 +13,8 @@ enum {
     REFUSAL_BYTES_MAX = 256 * 1024, /* of an error's body; what it says stands in the first lines */
     JSON_DEPTH = 512,
     LOADING_MS_MAX = 30 * 1000, /* a model that is being loaded is waited for (providers.md 8.2) */
-    MENDS_MAX = 3,              /* fields that one request may lose before it is given up */
+    MENDS_MAX = 6,              /* fields that one request may lose before it is given up: a
+                                   provider names one at a time */
     GRACE_MS = 250,             /* after a finish: usage, a last delta, the terminator */
     BACK_OFF_MS = 500,          /* doubled for each retry */
     BACK_OFF_MS_MAX = 8000,

@@ -43,3 +43,11 @@ const struct openai_family *openai_family_of(str model)
     while (!str_starts(model, str_of(f->prefix))) f++;
     return f;
 }
+
+bool openai_family_is_known(str model)
+{
+    bool numbered =
+        str_starts(model, STR("gpt-")) && model.len > 4 && model.at[4] >= '3' && model.at[4] <= '9';
+
+    return numbered || *openai_family_of(model)->prefix != '\0';
+}

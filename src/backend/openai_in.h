@@ -38,6 +38,9 @@ struct openai_family {
     enum { TOOLS_FINE, TOOLS_WITHOUT_EFFORT, TOOLS_AT_NONE, TOOLS_NEVER } tools;
 };
 const struct openai_family *openai_family_of(str model); /* never NULL: unknown is the newest */
+/* Whether the id is one of OpenAI's own, wherever it is asked for: a gateway in front of OpenAI
+ * refuses what OpenAI refuses.  "gpt-oss-20b" is anybody's to serve. */
+bool openai_family_is_known(str model);
 
 /* How chat completions of a provider differ from those of a compatible server. */
 struct openai_form {

@@ -11,7 +11,8 @@ enum {
 struct writer {
     struct json_out o;
     const struct ask *q;
-    const struct openai_family *family; /* of OpenAI's own; NULL: a compatible server */
+    const struct openai_family *family; /* NULL: no model of OpenAI's own */
+    bool official;                      /* no compatible server, which takes more fields */
     const struct openai_form *form;
     uint64_t refused;
 };
@@ -356,7 +357,7 @@ static void put_sampling(struct writer *w, enum effort effort)
         if (q->logit_bias_json.len && takes(w, REFUSED_LOGIT_BIAS))
             json_key(o, "logit_bias"), json_raw(o, q->logit_bias_json);
     }
-    if (f == NULL) {
+    if (f == NULL || (sampling && !w->official)) {
         /* TOP_K is no setting of these servers: only a request's own is passed on. */
         if (q->top_k >= 0 && !q->sampling_is_default && takes(w, REFUSED_TOP_K))
             json_key(o, "top_k"), json_int(o, q->top_k);
@@ -380,10 +381,12 @@ static void put_sampling(struct writer *w, enum effort effort)
 enum err openai_write_body(struct answer *a, struct call *c, str model,
                            const struct openai_form *form, struct err_note *why)
 {
+    bool has_family = a->backend->official || (form == NULL && openai_family_is_known(model));
     struct writer w = {
         .o = json_begin(&c->body),
         .q = a->q,
-        .family = a->backend->official ? openai_family_of(model) : NULL,
+        .official = a->backend->official,
+        .family = has_family ? openai_family_of(model) : NULL,
         .form = form ? form : &plain_form,
         .refused = learned_get(a->backend->learned, model) | (form ? form->omits : 0),
     };

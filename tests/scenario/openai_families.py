@@ -1,0 +1,61 @@
+"""OpenAI's own models behind another address, a gateway of a company's say: what the family refuses is not sent there
+either, and what only the provider can tell is learned from its refusals (providers.md 3.1)."""
+from harness import *
+
+EVERYTHING = {"temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.1, "frequency_penalty": 0.1,
+              "logit_bias": {"1": 1}, "max_tokens": 50, "seed": 7, "stop": ["p", "q", "r", "s", "t"],
+              "messages": [{"role": "user", "content": "hello"}]}
+
+
+def over(f, model):
+    return Server(MODEL_TYPE="openai", MODEL_NAME=model, OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k")
+
+
+def asked(f, model):
+    return [r["body"] for r in f.requests("/v1/chat/completions") if r["body"]["model"] == model]
+
+
+@case("a family's refused fields are left out at the first call")
+def families(t):
+    with Fake("openai", "--official") as f, over(f, "gpt-4o") as s:
+        for model, taken in (("gpt-4o", {"temperature", "top_p", "stop", "max_tokens"}),
+                             ("gpt-5.1", {"max_completion_tokens"}), ("o3", {"max_completion_tokens"}),
+                             ("o1", {"stop", "max_completion_tokens"}), ("gpt-6-astra", {"max_completion_tokens"})):
+            r = s.post("/v1/chat/completions", {**EVERYTHING, "model": "openai/" + model})
+            t.equal(r.status, 200, model)
+            bodies = asked(f, model)
+            t.equal(len(bodies), 1, model)
+            sent = set(bodies[0]) & {"temperature", "top_p", "presence_penalty", "stop", "max_tokens",
+                                     "max_completion_tokens", "logit_bias"}
+            t.true(taken <= sent and (model == "gpt-4o" or sent == taken), f"{model}: {sent}")
+            t.true(len(bodies[0].get("stop", [])) <= 4, model)
+        r = s.chat("hello", "a")
+        t.equal((r.status, len(asked(f, "gpt-4o"))), (200, 2))
+
+
+@case("six refused fields of a model with an unknown name cost six repeats once, and nothing afterwards")
+def learned(t):
+    refused = ["max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias"]
+
+    def answer(request):
+        q = request["body"]
+        if not request["path"].endswith("/chat/completions"):
+            yield Upstream.json(200, {"object": "list", "data": [{"id": "house-model", "object": "model"}]})
+            return
+        for field in refused:
+            if field in q:
+                yield Upstream.json(400, {"error": {"message": f"Unsupported parameter: '{field}'", "param": field,
+                                                    "type": "invalid_request_error", "code": "unsupported_parameter"}})
+                return
+        yield Upstream.json(200, {"id": "c", "object": "chat.completion", "model": "house-model", "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "fine"}, "finish_reason": "stop"}]})
+    with Upstream(answer) as u, Server(**u.env(MODEL_NAME="house-model")) as s:
+        for calls in (7, 8):
+            r = s.post("/v1/chat/completions", {**EVERYTHING, "model": "house-model"})
+            t.equal(r.status, 200)
+            up = [q["body"] for q in u.requests if q["path"].endswith("/chat/completions")]
+            t.equal(len(up), calls)
+        t.equal(up[-1]["max_completion_tokens"], 50)
+
+
+main()
