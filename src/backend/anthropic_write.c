@@ -434,8 +434,7 @@ static void put_sampling(struct writer *w)
             json_key(o, "temperature"), json_num(o, q->temperature > 1 ? 1 : q->temperature);
         else if (!isnan(q->top_p) && takes(w, NOT_TOP_P))
             json_key(o, "top_p"), json_num(o, q->top_p);
-        /* TOP_K is no setting of this backend: only a client's own is passed on. */
-        if (q->top_k > 0 && !q->sampling_is_default && !q->room_to_think && takes(w, NOT_TOP_K))
+        if (q->top_k > 0 && !q->top_k_is_setting && takes(w, NOT_TOP_K))
             json_key(o, "top_k"), json_int(o, q->top_k);
     }
     for (size_t i = 0; takes(w, NOT_STOP) && i < q->stops_count; i++) {

@@ -56,6 +56,8 @@ enum effort {
 
 enum format { FORMAT_TEXT, FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA };
 
+enum ask_default { DEFAULT_TEMPERATURE = 1, DEFAULT_TOP_P = 2, DEFAULT_TOP_K = 4, DEFAULT_ALL = 7 };
+
 /* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`.
  */
 struct ask {
@@ -71,13 +73,14 @@ struct ask {
     str schema_name, schema_json;
     bool schema_strict;
     double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
-    int top_k;                /* -1 unset */
-    int max_tokens;           /* -1 unset */
-    bool room_to_think;       /* max_tokens is meant for the text alone: models that think get more
-                                 (/api/v1) */
-    bool sampling_is_default; /* temperature, top_p and top_k are the server's defaults, not asked
-                                 for: a model that is best left alone, or has its own, may ignore
-                                 them */
+    int top_k;          /* -1 unset */
+    int max_tokens;     /* -1 unset */
+    bool room_to_think; /* max_tokens is meant for the text alone: models that think get more
+                           (/api/v1) */
+    unsigned defaults;  /* bits of enum ask_default: values that neither the asker nor the settings
+                           gave; a model that is best left alone, or has its own, ignores them */
+    bool top_k_is_setting; /* TOP_K speaks to local and Google's models only; others take a top_k
+                              from a client, never from the settings */
     const str *stops;
     size_t stops_count;
     bool seeded;

@@ -445,11 +445,11 @@ static void put_config(struct writer *w)
 
     json_key(o, "generationConfig"), json_object(o);
     /* Those that sign were made for their own temperature: others let them loop. */
-    if (!(q->sampling_is_default && w->family->signs)) {
-        put_number(w, "temperature", q->temperature, 0, 2);
-        put_number(w, "topP", q->top_p, 0, 1);
-        if (q->top_k > 0 && takes(w, NOT_TOP_K)) json_key(o, "topK"), json_int(o, q->top_k);
-    }
+    unsigned left_out = w->family->signs ? q->defaults : 0;
+    if (!(left_out & DEFAULT_TEMPERATURE)) put_number(w, "temperature", q->temperature, 0, 2);
+    if (!(left_out & DEFAULT_TOP_P)) put_number(w, "topP", q->top_p, 0, 1);
+    if (!(left_out & DEFAULT_TOP_K) && q->top_k > 0 && takes(w, NOT_TOP_K))
+        json_key(o, "topK"), json_int(o, q->top_k);
     if (q->max_tokens >= 0)
         json_key(o, "maxOutputTokens"), json_int(o, q->max_tokens + room_to_think(w));
     put_stops(w);

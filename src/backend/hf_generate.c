@@ -66,7 +66,7 @@ static void put_sampling(struct json_out *o, const struct ask *q, uint64_t refus
     }
     if (q->top_p > 0 && q->top_p < 1 && !(refused & REFUSED_TOP_P))
         json_key(o, "top_p"), json_num(o, q->top_p);
-    if (q->top_k > 0 && !q->sampling_is_default && !(refused & REFUSED_TOP_K))
+    if (q->top_k > 0 && !q->top_k_is_setting && !(refused & REFUSED_TOP_K))
         json_key(o, "top_k"), json_int(o, q->top_k);
     if (q->repetition_penalty > 0 && !(refused & REFUSED_REPETITION))
         json_key(o, "repetition_penalty"), json_num(o, q->repetition_penalty);

@@ -527,11 +527,11 @@ static struct engine_sampling sampling_of(const struct ask *q, bool take_default
 {
     struct engine_sampling s = engine_sampling_none;
 
-    if (q->sampling_is_default == take_defaults) {
-        s.temperature = q->temperature;
-        s.top_p = q->top_p;
-        s.top_k = q->top_k;
-    }
+    unsigned taken = take_defaults ? q->defaults : ~q->defaults;
+
+    if (taken & DEFAULT_TEMPERATURE) s.temperature = q->temperature;
+    if (taken & DEFAULT_TOP_P) s.top_p = q->top_p;
+    if (taken & DEFAULT_TOP_K) s.top_k = q->top_k;
     if (!take_defaults) {
         s.min_p = q->min_p;
         s.repetition_penalty = q->repetition_penalty;

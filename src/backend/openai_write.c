@@ -345,12 +345,11 @@ static void put_sampling(struct writer *w, enum effort effort)
     const struct ask *q = w->q;
     const struct openai_family *f = w->family;
     bool sampling = f == NULL || !f->reasons || (f->sampling_at_none && effort == EFFORT_NONE);
-    bool defaults = f && f->reasons && q->sampling_is_default; /* best left alone */
+    unsigned left_out = f && f->reasons ? q->defaults : 0; /* best left alone */
 
-    if (sampling && !defaults) {
+    if (sampling && !(left_out & DEFAULT_TEMPERATURE))
         put_number(w, REFUSED_TEMPERATURE, "temperature", q->temperature);
-        put_number(w, REFUSED_TOP_P, "top_p", q->top_p);
-    }
+    if (sampling && !(left_out & DEFAULT_TOP_P)) put_number(w, REFUSED_TOP_P, "top_p", q->top_p);
     if (sampling) {
         put_number(w, REFUSED_PRESENCE, "presence_penalty", q->presence_penalty);
         put_number(w, REFUSED_FREQUENCY, "frequency_penalty", q->frequency_penalty);
@@ -358,8 +357,7 @@ static void put_sampling(struct writer *w, enum effort effort)
             json_key(o, "logit_bias"), json_raw(o, q->logit_bias_json);
     }
     if (f == NULL || (sampling && !w->official)) {
-        /* TOP_K is no setting of these servers: only a request's own is passed on. */
-        if (q->top_k >= 0 && !q->sampling_is_default && takes(w, REFUSED_TOP_K))
+        if (q->top_k >= 0 && !q->top_k_is_setting && takes(w, REFUSED_TOP_K))
             json_key(o, "top_k"), json_int(o, q->top_k);
         put_number(w, REFUSED_MIN_P, "min_p", q->min_p);
         put_number(w, REFUSED_REPETITION, "repetition_penalty", q->repetition_penalty);

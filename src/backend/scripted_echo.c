@@ -64,7 +64,7 @@ static void add_request(struct buf *to, const struct ask *q)
     if (q->seeded) add_count(&o, "seed", (int64_t)q->seed);
     if (q->effort) add_count(&o, "effort", q->effort);
     json_key(&o, "stream"), json_bool(&o, q->stream);
-    json_key(&o, "sampling_is_default"), json_bool(&o, q->sampling_is_default);
+    json_key(&o, "sampling_is_default"), json_bool(&o, q->defaults == DEFAULT_ALL);
     json_end_object(&o);
     buf_fini(&text);
 }

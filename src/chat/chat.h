@@ -21,7 +21,7 @@ struct models;
 struct chat_conf {
     double temperature, top_p;
     int top_k, max_new_tokens;
-    bool sampling_is_default; /* none of the three was set explicitly */
+    unsigned sampling_defaults; /* bits of enum ask_default: what was not set explicitly */
     bool show_reasoning;
     bool stream_rescue;
     uint64_t max_messages;     /* MAX_MESSAGES_PER_SESSION, 0: unlimited */

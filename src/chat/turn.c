@@ -214,7 +214,8 @@ static void ask(struct turn *t)
     q->temperature = own_temperature ? t->ask.temperature : c->temperature;
     q->top_p = c->top_p;
     q->top_k = c->top_k;
-    q->sampling_is_default = c->sampling_is_default && !own_temperature;
+    q->defaults = c->sampling_defaults & ~(own_temperature ? DEFAULT_TEMPERATURE : 0u);
+    q->top_k_is_setting = true;
     q->max_tokens = t->ask.max_tokens >= 0 ? t->ask.max_tokens : c->max_new_tokens;
     q->effort = t->ask.reasoning ? EFFORT_MEDIUM : EFFORT_UNSET;
     q->stream = t->ask.stream;

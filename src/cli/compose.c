@@ -171,7 +171,9 @@ enum err compose_chat(struct compose *to, const struct program *p, const struct 
         .top_p = c->top_p,
         .top_k = c->top_k,
         .max_new_tokens = c->max_new_tokens,
-        .sampling_is_default = !c->temperature_set && !c->top_p_set && !c->top_k_set,
+        .sampling_defaults = (c->temperature_set ? 0u : DEFAULT_TEMPERATURE) |
+                             (c->top_p_set ? 0u : DEFAULT_TOP_P) |
+                             (c->top_k_set ? 0u : DEFAULT_TOP_K),
         .show_reasoning = c->show_reasoning,
         .stream_rescue = c->stream_rescue,
         .max_messages = (uint64_t)c->max_messages_per_session,

@@ -310,7 +310,7 @@ static void test_request(void **state)
     q.effort = EFFORT_MAX;
     q.max_tokens = 10;
     q.room_to_think = true;
-    q.sampling_is_default = true; /* such a model is left alone */
+    q.defaults = DEFAULT_ALL; /* such a model is left alone */
     q.temperature = 0.7;
     q.top_k = 50;
     check_request(

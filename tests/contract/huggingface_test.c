@@ -109,7 +109,7 @@ static void test_request(void **state)
     q.temperature = 0;
     q.top_p = 0.9;
     q.top_k = 50;
-    q.sampling_is_default = true;
+    q.top_k_is_setting = true;
     q.min_p = 0.1;
     q.max_tokens = 7;
     q.effort = EFFORT_HIGH;

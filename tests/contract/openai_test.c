@@ -469,7 +469,8 @@ static void test_request(void **state)
     q.room_to_think = true;
     q.temperature = 0.7;
     q.top_k = 50;
-    q.sampling_is_default = true;
+    q.defaults = DEFAULT_ALL;
+    q.top_k_is_setting = true;
     check_request(
         &q, "{\"max_tokens\": 4106, \"messages\": [{\"content\": \"How are you?\", \"role\": "
             "\"user\"}], "

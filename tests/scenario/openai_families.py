@@ -33,6 +33,23 @@ def families(t):
         t.equal((r.status, len(asked(f, "gpt-4o"))), (200, 2))
 
 
+@case("TOP_K is no setting of these servers, whatever a request brings; a temperature of its own brings no other default")
+def settings(t):
+    with Fake("openai", "--official") as f:
+        for model, more, sent in (("gpt-4o", {}, {"temperature", "top_p"}), ("gpt-4o", {"TOP_K": "40"}, {"temperature", "top_p"}),
+                                  ("gpt-5.1", {}, set())):
+            with Server(MODEL_TYPE="openai", MODEL_NAME=model, OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k", **more) as s:
+                t.equal(s.chat("hello", "a", temperature=0.5).status, 200)
+                body = f.requests("/v1/chat/completions")[-1]["body"]
+                t.equal(set(body) & {"temperature", "top_p", "top_k"}, sent, model)
+        t.equal(len(f.requests("/v1/chat/completions")), 3)
+    with Fake("google") as f, Server(MODEL_TYPE="google", MODEL_NAME="gemini-3-flash", GOOGLE_GEMINI_BASE_URL=f.url, GOOGLE_API_KEY="k") as s:
+        for own, sent in (({}, set()), ({"temperature": 0.5}, {"temperature"})):
+            t.equal(s.chat("hello", "a", **own).status, 200)
+            body = [r for r in f.requests() if "streamGenerateContent" in r["path"]][-1]["body"]
+            t.equal(set(body["generationConfig"]) & {"temperature", "topP", "topK"}, sent)
+
+
 @case("six refused fields of a model with an unknown name cost six repeats once, and nothing afterwards")
 def learned(t):
     refused = ["max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias"]
