@@ -128,11 +128,17 @@ static enum err choose(struct switching *s, str type, str name, str version, str
     struct model_conf c = t ? t->conf : (struct model_conf){.ops = NULL};
     c.conf.model = name;
     c.conf.version = version.len ? version : models_names_version(m, t, name);
-    for (size_t i = 0; i < m->count && t && !s->next; i++)
-        if (models_same(m->at[i], c.ops->type, name, c.conf.version)) s->next = m->at[i];
+    for (size_t i = 0; i < m->count && !s->next; i++) {
+        struct model *x = m->at[i];
+        /* What serves already may be of a type that is not offered: the tests' own. */
+        bool same = t ? models_same(x, c.ops->type, name, c.conf.version)
+                      : str_eq(type, str_of(x->ops->type)) && str_eq(name, x->name);
+        if (same) s->next = x;
+    }
     if (s->next) s->next->refs++;
     pthread_mutex_unlock(&m->lock);
-    if (t == NULL) return err_set(why, ERR_UNSUPPORTED, "unknown backend \"%.*s\"", STR_ARG(type));
+    if (t == NULL && s->next == NULL)
+        return err_set(why, ERR_UNSUPPORTED, "unknown backend \"%.*s\"", STR_ARG(type));
     c.role = MODEL_PRIMARY;
     return s->next ? ERR_NONE : models_make(&s->next, m, &c, why);
 }

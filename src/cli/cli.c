@@ -45,7 +45,7 @@ bool cli_conf(struct cli *c, const char *const *only, struct conf **out)
     struct conf_input in = {.argc = c->settings_argc,
                             .argv = c->settings_argv,
                             .environ = environ,
-                            .warnings = stderr,
+                            .warnings = c->quiet ? NULL : stderr,
                             .cpus = cpus_here(),
                             .only = only};
 

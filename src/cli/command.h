@@ -42,6 +42,7 @@ struct cli {
     const struct command *command;
     const char *args[CLI_ARGS_MAX];
     size_t args_count;
+    bool quiet; /* no warnings about the settings: they are the server's to give */
     const char
         *values[CLI_FLAGS_MAX]; /* by flag of the command; NULL: not given, "" without a value */
     int settings_argc;          /* what conf_load is to judge */

@@ -304,7 +304,7 @@ static void put_request(struct cursor *c, const struct http_client *client,
     put(c, STR(" "));
     put(c, ask->url->target);
     put(c, STR(" HTTP/1.1\r\n"));
-    put_field(c, STR("Host"), ask->url->authority);
+    put_field(c, STR("Host"), ask->host.len ? ask->host : ask->url->authority);
     put_field(c, STR("User-Agent"), str_of(client->user_agent));
     put_field(c, STR("Accept-Encoding"), STR("identity"));
     for (size_t i = 0; i < ask->headers_count; i++)
@@ -320,9 +320,13 @@ static void put_request(struct cursor *c, const struct http_client *client,
 static enum err block_new(struct client_block **out, const struct http_client *client,
                           const struct http_ask *ask, struct err_note *why)
 {
+    struct header host = {STR("Host"), ask->host};
+    bool sendable = is_field(&host);
+
     for (size_t i = 0; i < ask->headers_count; i++)
-        if (!is_field(&ask->headers[i])) /* its value may be a key */
-            return err_set(why, ERR_INVALID, "a field of the request cannot be sent");
+        sendable = sendable && is_field(&ask->headers[i]);
+    if (!sendable) /* its value may be a key */
+        return err_set(why, ERR_INVALID, "a field of the request cannot be sent");
 
     struct cursor c = {0};
     put_request(&c, client, ask);
@@ -384,6 +388,7 @@ enum err http_call_start(struct http_call **out, struct http_client *c, const st
     call->total_at_ms = ask->total_ms ? loop_now_ms(c->loop) + ask->total_ms : UINT64_MAX;
     call->body_bytes_max = ask->body_bytes_max;
     call->is_head = strcmp(ask->method, "HEAD") == 0;
+    call->upgrade = ask->upgrade;
     call->next = c->calls;
     if (call->next) call->next->prev = call;
     c->calls = call;
@@ -471,6 +476,11 @@ void client_call_lost(struct http_call *call, const struct err_note *why)
 void http_call_cancel(struct http_call *call)
 {
     if (call) call_free(call);
+}
+
+void http_call_send(struct http_call *call, str bytes)
+{
+    if (call->conn) client_conn_say(call->conn, bytes);
 }
 
 void http_call_abandon(struct http_call *call)

@@ -44,6 +44,8 @@ void http_client_set_here(struct http_client *c);
 struct http_ask {
     const char *method; /* "GET", "POST" */
     const struct url *url;
+    str host; /* the Host field, for a server that has another name than its address; empty: of url
+               */
     const struct header *headers; /* besides Host, User-Agent, Accept-Encoding, Content-Length */
     size_t headers_count;
     str body;
@@ -53,6 +55,8 @@ struct http_ask {
     uint32_t idle_ms;  /* between bytes of the body; 0: total only */
     uint32_t total_ms;
     size_t body_bytes_max; /* beyond it: ERR_SERVER */
+    bool upgrade; /* the headers ask for another protocol: a 101 is an answer, its body what follows
+                   */
 };
 
 struct http_call_events {
@@ -79,6 +83,9 @@ enum {
 enum err http_call_start(struct http_call **out, struct http_client *c, const struct http_ask *ask,
                          struct http_call_events to, struct err_note *why);
 void http_call_cancel(struct http_call *call); /* NULL is fine; no event after it */
+/* Bytes of the protocol that a 101 agreed on; not before its `head`.  Pieces are small: they are
+ * queued without a bound.  A failure is told by `done`. */
+void http_call_send(struct http_call *call, str bytes);
 /* As cancel, for an answer whose end is already known from its content: what little may still come
  * is read and thrown away for a moment, so that the connection can be kept. */
 void http_call_abandon(struct http_call *call);

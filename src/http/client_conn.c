@@ -153,6 +153,21 @@ void client_conn_send(struct client_conn *c)
     pump(c);
 }
 
+void client_conn_say(struct client_conn *c, str bytes)
+{
+    if (c->state != CONN_OPEN || !c->switched || c->e) return;
+    if (c->tls == NULL) {
+        send_bytes(c, bytes);
+        return;
+    }
+    for (; bytes.len && !c->e; bytes = str_tail(bytes, TLS_RECORD_BYTES)) {
+        enum err e =
+            tls_write(c->tls, str_head(bytes, TLS_RECORD_BYTES), &c->client->out, &c->client->why);
+        flush_tls(c);
+        if (e) break_later(c, e);
+    }
+}
+
 /* ---- reading ---- */
 
 static void lost(struct client_conn *c, int status)
@@ -184,7 +199,13 @@ static void feed(struct client_conn *c, str in)
     client_call_moved(c->call);
     release_request(c);
 
-    llhttp_errno_t rc = llhttp_execute(&c->parser, in.at, in.len);
+    llhttp_errno_t rc = HPE_OK;
+    if (!c->switched) {
+        rc = llhttp_execute(&c->parser, in.at, in.len);
+        if (c->call && c->switched)
+            in = str_tail(in, (size_t)(llhttp_get_error_pos(&c->parser) - in.at));
+    }
+    if (c->call && c->switched) rc = client_parse_switched(c, in) ? HPE_OK : HPE_USER;
     if (c->call == NULL) return; /* cancelled by one of its own events */
     if (c->complete) {
         completed(c, llhttp_get_error_pos(&c->parser) != in.at + in.len);
@@ -208,8 +229,8 @@ static void ended(struct client_conn *c, int status)
     }
     /* Where the end frames the body it must be a clean one. */
     if (c->head_given && (status == UV_EOF || status == 0)) {
-        llhttp_finish(&c->parser);
-        if (c->complete) {
+        if (!c->switched) llhttp_finish(&c->parser);
+        if (c->complete || c->switched) {
             c->keep = false;
             completed(c, false);
             return;

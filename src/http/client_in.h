@@ -83,7 +83,7 @@ struct http_call {
     uint32_t connect_ms, first_byte_ms, idle_ms;
     uint64_t total_at_ms, active_ms; /* active: the last time something moved */
     size_t body_bytes, body_bytes_max;
-    bool is_head, paused, abandoned;
+    bool is_head, upgrade, paused, abandoned;
     bool got_byte; /* of the answer, on this connection */
     bool again;    /* the one repeat was used */
 };
@@ -116,8 +116,9 @@ struct client_conn {
     bool in_value; /* the newest field has its name */
     bool interim;  /* 1xx: not the answer yet */
     bool head_given, complete;
-    bool keep;  /* the framing leaves the connection usable */
-    enum err e; /* what a callback, or a write, found wrong */
+    bool switched; /* a 101 was given: what comes now is another protocol's */
+    bool keep;     /* the framing leaves the connection usable */
+    enum err e;    /* what a callback, or a write, found wrong */
 };
 
 /* Offsets into `head`, which moves while it grows. */
@@ -152,7 +153,8 @@ const char *client_dial_phase(const struct client_dial *d); /* "resolving", ... 
 /* ---- client_parse.c ---- */
 
 void client_parse_settings(llhttp_settings_t *s);
-void client_parse_begin(struct client_conn *c); /* for one answer */
+void client_parse_begin(struct client_conn *c);               /* for one answer */
+bool client_parse_switched(struct client_conn *c, str bytes); /* false: c->e, or nobody is left */
 
 /* ---- client_conn.c ---- */
 
@@ -161,6 +163,7 @@ int client_conn_new(struct client_conn **out, struct client_dial *d, struct clie
                     const union dns_address *to);
 void client_conn_prepare(struct client_conn *c); /* connected: proxy, TLS; then client_dial_ready */
 void client_conn_send(struct client_conn *c);    /* its call's request, from the start */
+void client_conn_say(struct client_conn *c, str bytes); /* once switched */
 void client_conn_pause(struct client_conn *c, bool pause);
 bool client_conn_alive(struct client_conn *c); /* a kept one: nothing came, not even an end */
 void client_conn_close(struct client_conn *c); /* NULL and closed are fine */

@@ -105,7 +105,8 @@ static int on_headers_complete(llhttp_t *p)
 
     c->interim = p->status_code < 200 && p->status_code != 101;
     if (c->interim) return 0;
-    if (p->status_code == 101) return bad(c, ERR_SERVER, "the answer switches protocols unasked");
+    if (p->status_code == 101 && !call->upgrade)
+        return bad(c, ERR_SERVER, "the answer switches protocols unasked");
     for (size_t i = 0; i < h.count; i++) {
         at[i].name = str_span(c->head.at + f[i].name, f[i].name_len);
         at[i].value = str_span(c->head.at + f[i].value, f[i].value_len);
@@ -118,11 +119,13 @@ static int on_headers_complete(llhttp_t *p)
     if ((p->flags & F_CONTENT_LENGTH) && p->content_length > call->body_bytes_max && !call->is_head)
         return bad(c, ERR_SERVER, "the answer is too large");
     c->head_given = true;
+    c->switched = p->status_code == 101;
     bool is_head = call->is_head;
     if (call->to.head) call->to.head(call->to.ctx, p->status_code, &h);
     buf_fini(&c->head);
     buf_fini(&c->fields);
     if (c->call == NULL) return HPE_USER; /* cancelled meanwhile */
+    if (p->status_code == 101) return 2;  /* llhttp: nothing of HTTP follows */
     return is_head ? 1 : 0;
 }
 
@@ -147,6 +150,16 @@ static int on_body(llhttp_t *p, const char *at, size_t n)
     return c->call ? 0 : HPE_USER;
 }
 
+bool client_parse_switched(struct client_conn *c, str bytes)
+{
+    struct http_call *call = c->call;
+
+    if (bytes.len == 0) return true;
+    if (count_body(c, bytes.len)) return false;
+    if (call->to.body) call->to.body(call->to.ctx, bytes);
+    return c->call != NULL;
+}
+
 /* Extensions of chunks are skipped; that they count keeps them from being endless. */
 static int on_extension(llhttp_t *p, const char *at, size_t n)
 {
@@ -158,7 +171,7 @@ static int on_message_complete(llhttp_t *p)
 {
     struct client_conn *c = of(p);
 
-    if (c->interim) return 0;
+    if (c->interim || c->switched) return 0;
     c->complete = true;
     c->keep = llhttp_should_keep_alive(p);
     return HPE_PAUSED;
@@ -182,7 +195,7 @@ void client_parse_settings(llhttp_settings_t *s)
 void client_parse_begin(struct client_conn *c)
 {
     c->head_bytes = 0;
-    c->interim = c->head_given = c->complete = c->keep = false;
+    c->interim = c->head_given = c->complete = c->keep = c->switched = false;
     buf_fini(&c->head); /* a proxy's answer */
     buf_init(&c->head, 2 * UPSTREAM_HEAD_BYTES_MAX);
     buf_init(&c->fields, UPSTREAM_HEADERS_MAX * sizeof(struct client_field));
