@@ -74,6 +74,7 @@ static void tell_end(struct answer *a)
         .e = a->e, .why = a->why, .finish = a->finish, .usage = a->usage, .calls = a->calls};
 
     if (a->e) end.finish = FINISH_NONE;
+    if (end.finish == FINISH_STOP) end.stop = a->stops.met ? *a->stops.met : a->stop;
     if (end.why.http_status < 0) end.why.http_status = 0;
     if (a->e && a->hints.retry_after_ms > 0) end.why.retry_after_ms = a->hints.retry_after_ms;
     answer_free(a);
@@ -104,6 +105,15 @@ static void complete(struct answer *a)
     speech_end(a); /* held bytes, "{}" */
     if (a->over) return;
     http_call_abandon(a->call); /* its connection can be kept */
+    a->call = NULL;
+    end_with(a, ERR_NONE, NULL);
+}
+
+void speech_stopped(struct answer *a)
+{
+    speech_end(a);
+    if (a->over) return;
+    http_call_cancel(a->call); /* nobody wants what still comes */
     a->call = NULL;
     end_with(a, ERR_NONE, NULL);
 }

@@ -131,6 +131,7 @@ void anthropic_read_event(struct answer *a, str name, yyjson_val *root)
     } else if (str_eq(type, STR("message_delta"))) {
         end_block(a);
         read_usage(a, json_get(root, "usage"));
+        answer_stop_was(a, json_get_str(json_get(root, "delta"), "stop_sequence"));
         answer_finish(a, finish_of(a, json_get_str(json_get(root, "delta"), "stop_reason")));
     } else if (str_eq(type, STR("message_stop"))) {
         answer_complete(a);
@@ -157,6 +158,7 @@ void anthropic_read_whole(struct answer *a, yyjson_val *root)
         end_block(a);
     }
     if (a->over) return;
+    answer_stop_was(a, json_get_str(root, "stop_sequence"));
     answer_finish(a, finish_of(a, json_get_str(root, "stop_reason")));
     /* A whole answer that says nothing about its end came to it. */
     if (!a->finish) answer_finish(a, FINISH_STOP);

@@ -11,7 +11,7 @@ const char anthropic_json_tool[] = "json";
 /* What one request needs to know again and again. */
 struct writer {
     struct json_out o;
-    const struct answer *a;
+    struct answer *a;
     const struct ask *q;
     struct arena *arena;
     struct shape shape;
@@ -443,6 +443,7 @@ static void put_sampling(struct writer *w)
         json_text(o, q->stops[i]);
     }
     if (stops) json_end_array(o);
+    if (stops < q->stops_count) answer_watch_stops(w->a, 0);
 }
 
 enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why)

@@ -116,6 +116,7 @@ struct answer_end {
     struct err_note
         why; /* for the log; clients never see it, except ERR_BAD_REQUEST of local templates */
     enum finish finish;
+    str stop; /* FINISH_STOP: the one of the ask's stop strings that ended it; empty: not known */
     struct usage usage;
     int calls; /* made to the provider: retries included */
 };

@@ -31,6 +31,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "base/stops.h"
 #include "http/client.h"
 #include "http/sse.h"
 
@@ -136,6 +137,9 @@ struct answer {
     struct think think;
     bool thinks; /* tags are looked for */
     enum reasoning_source source;
+    struct stops stops; /* watched here, because the provider does not: see answer_watch_stops */
+    struct buf shown;   /* what they let through */
+    str stop;           /* the ask's stop string that the provider says it met */
     struct tools tools;
     struct buf signature; /* of the reasoning that is open: it may come in pieces */
     int64_t text_block;   /* the tool whose input is the text (anthropic); -1: none */
@@ -161,6 +165,10 @@ void answer_pause(struct answer *a, bool pause);
 /* ---- what a dialect says about events; text as JSON_KEEP_HALVES gives it ---- */
 
 void answer_text(struct answer *a, str text);
+/* While writing a request: the provider is told only the first `told` stop strings, so the others
+ * are looked for in the text here.  The first one met ends the answer, FINISH_STOP, and the call
+ * with it. */
+void answer_watch_stops(struct answer *a, size_t told);
 /* Only the first source that gave something is heard (section 9). */
 void answer_reasoning(struct answer *a, enum reasoning_source from, str text);
 /* What must go back with the reasoning on the next turn: its signature, or a redacted block. */
@@ -168,6 +176,7 @@ void answer_signature(struct answer *a, str signature, str redacted);
 uint64_t answer_issuer(const struct answer *a); /* of issuers.h: who is being asked */
 void answer_tool(struct answer *a, const struct tool_piece *p);
 void answer_finish(struct answer *a, enum finish f); /* FINISH_NONE is ignored */
+void answer_stop_was(struct answer *a, str stop);    /* what the provider says it stopped at */
 void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens);
 void answer_complete(struct answer *a); /* the terminator came */
 /* After answer_finish(FINISH_CONTENT_FILTER), as after text, a fault of the filter is that end. */

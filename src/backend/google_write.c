@@ -18,6 +18,7 @@ static const char placeholder[] = "skip_thought_signature_validator";
 /* What one request needs to know again and again. */
 struct writer {
     struct json_out o;
+    struct answer *a;
     const struct ask *q;
     const struct google_family *family;
     uint64_t refused;
@@ -425,6 +426,7 @@ static void put_stops(struct writer *w)
     struct json_out *o = &w->o;
     const struct ask *q = w->q;
 
+    answer_watch_stops(w->a, takes(w, NOT_STOP) ? STOPS_MAX : 0);
     if (q->stops_count == 0 || !takes(w, NOT_STOP)) return;
     json_key(o, "stopSequences"), json_array(o);
     for (size_t i = 0; i < q->stops_count && i < STOPS_MAX; i++) json_text(o, q->stops[i]);
@@ -468,6 +470,7 @@ enum err google_write_body(struct answer *a, struct call *c, struct err_note *wh
 {
     struct writer w = {
         .o = json_begin(&c->body),
+        .a = a,
         .q = a->q,
         .family = google_family_of(a->q->model),
         .refused = learned_get(a->backend->learned, a->q->model),

@@ -395,6 +395,7 @@ struct event {
 struct answer {
     struct loop *loop;
     struct sink to;
+    const struct ask *q;
     struct engine_job *job;
     bool cancelled; /* the loop's */
 
@@ -448,6 +449,8 @@ static void deliver(struct task *t)
         e = next;
     }
     if (!finished) return;
+    int stop = engine_stop_met(a->job);
+    if (stop >= 0 && !a->cancelled) a->end.stop = a->q->stops[stop];
     engine_release(a->job);
     if (!a->cancelled) a->to.done(a->to.ctx, &a->end);
     answer_free(a);
@@ -610,6 +613,7 @@ static enum err local_ask(struct answer **out, struct backend *b, struct loop *l
     if (a == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");
     a->loop = l;
     a->to = to;
+    a->q = q;
     a->task.run = deliver;
     pthread_mutex_init(&a->lock, NULL);
 

@@ -10,6 +10,7 @@ enum {
 /* What one request needs to know again and again. */
 struct writer {
     struct json_out o;
+    struct answer *a;
     const struct ask *q;
     const struct openai_family *family; /* NULL: no model of OpenAI's own */
     bool official;                      /* no compatible server, which takes more fields */
@@ -339,6 +340,21 @@ static void put_limits(struct writer *w, enum effort effort)
     json_int(o, room_for(w, effort));
 }
 
+/* Those that the model does not take, or that are too many, are watched for here. */
+static void put_stops(struct writer *w)
+{
+    const struct openai_family *f = w->family;
+    size_t n = w->q->stops_count;
+
+    if (f && n > STOPS_MAX_OFFICIAL) n = STOPS_MAX_OFFICIAL;
+    if ((f && !f->stops) || !takes(w, REFUSED_STOP)) n = 0;
+    answer_watch_stops(w->a, n);
+    if (n == 0) return;
+    json_key(&w->o, "stop"), json_array(&w->o);
+    for (size_t i = 0; i < n; i++) json_text(&w->o, w->q->stops[i]);
+    json_end_array(&w->o);
+}
+
 static void put_sampling(struct writer *w, enum effort effort)
 {
     struct json_out *o = &w->o;
@@ -362,12 +378,7 @@ static void put_sampling(struct writer *w, enum effort effort)
         put_number(w, REFUSED_MIN_P, "min_p", q->min_p);
         put_number(w, REFUSED_REPETITION, "repetition_penalty", q->repetition_penalty);
     }
-    if (q->stops_count && (f == NULL || f->stops) && takes(w, REFUSED_STOP)) {
-        size_t n = f && q->stops_count > STOPS_MAX_OFFICIAL ? STOPS_MAX_OFFICIAL : q->stops_count;
-        json_key(o, "stop"), json_array(o);
-        for (size_t i = 0; i < n; i++) json_text(o, q->stops[i]);
-        json_end_array(o);
-    }
+    put_stops(w);
     if (q->seeded && takes(w, REFUSED_SEED)) {
         char digits[24];
         snprintf(digits, sizeof digits, "%llu", (unsigned long long)q->seed);
@@ -382,6 +393,7 @@ enum err openai_write_body(struct answer *a, struct call *c, str model,
     bool has_family = a->backend->official || (form == NULL && openai_family_is_known(model));
     struct writer w = {
         .o = json_begin(&c->body),
+        .a = a,
         .q = a->q,
         .official = a->backend->official,
         .family = has_family ? openai_family_of(model) : NULL,

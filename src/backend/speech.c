@@ -13,6 +13,8 @@ void speech_init(struct answer *a)
     buf_init(&a->body, UPSTREAM_ANSWER_BYTES_MAX);
     sse_init(&a->sse, UPSTREAM_EVENT_BYTES_MAX);
     a->text_halves = a->reasoning_halves = (struct halves){0};
+    buf_init(&a->shown, UPSTREAM_ANSWER_BYTES_MAX);
+    a->stop = STR("");
     a->source = REASONING_NONE;
     a->text_block = -1;
     a->refused = false;
@@ -26,23 +28,48 @@ void speech_fini(struct answer *a)
 {
     buf_fini(&a->room);
     buf_fini(&a->signature);
+    buf_fini(&a->shown);
+    stops_fini(&a->stops);
     think_fini(&a->think);
     tools_fini(&a->tools);
+}
+
+static void show(struct answer *a, str text)
+{
+    if (a->over || text.len == 0) return;
+    a->sent = true;
+    a->bytes += text.len;
+    if (a->to.text) a->to.text(a->to.ctx, text);
+}
+
+/* What the stop strings hold back and never became one. */
+static void let_go(struct answer *a)
+{
+    if (a->over || a->stops.held.len == 0) return;
+    buf_clear(&a->shown);
+    stops_end(&a->stops, &a->shown);
+    show(a, buf_str(&a->shown));
 }
 
 static void give_text(void *ctx, str text)
 {
     struct answer *a = ctx;
 
-    if (a->over) return;
-    a->sent = true;
-    a->bytes += text.len;
-    if (a->to.text) a->to.text(a->to.ctx, text);
+    if (a->over || a->stops.met) return;
+    if (a->stops.count == 0) {
+        show(a, text);
+        return;
+    }
+    buf_clear(&a->shown);
+    stops_add(&a->stops, text, &a->shown);
+    show(a, buf_str(&a->shown));
 }
 
 static void give_reasoning(struct answer *a, str text)
 {
     if (a->over || text.len == 0) return;
+    let_go(a);
+    if (a->over) return;
     a->sent = true;
     a->bytes += text.len;
     if (a->to.reasoning) a->to.reasoning(a->to.ctx, text);
@@ -69,6 +96,20 @@ void answer_text(struct answer *a, str text)
     /* Reasoning is over: a half that waits there would come out behind the text. */
     give_reasoning(a, halves_end(&a->reasoning_halves));
     pass_text(a, halves_join(&a->text_halves, text, &a->room));
+    if (a->stops.met && !a->over) speech_stopped(a);
+}
+
+void answer_watch_stops(struct answer *a, size_t told)
+{
+    size_t count = a->q->stops_count;
+
+    if (told < count) stops_init(&a->stops, a->q->stops + told, count - told);
+}
+
+void answer_stop_was(struct answer *a, str stop)
+{
+    for (size_t i = 0; i < a->q->stops_count; i++)
+        if (stop.len && str_eq(a->q->stops[i], stop)) a->stop = a->q->stops[i];
 }
 
 void answer_reasoning(struct answer *a, enum reasoning_source from, str text)
@@ -97,6 +138,7 @@ void answer_signature(struct answer *a, str signature, str redacted)
 
     if (a->over || token.len == 0) return;
     give_reasoning(a, halves_end(&a->reasoning_halves));
+    let_go(a);
     if (a->over) return;
     issuers_note(token, answer_issuer(a), loop_now_ms(a->loop));
     a->sent = true;
@@ -108,6 +150,8 @@ static void on_tool_begin(void *ctx, int index, str id, str name)
 {
     struct answer *a = ctx;
 
+    let_go(a);
+    if (a->over) return;
     a->sent = true;
     a->bytes += name.len;
     if (a->to.tool_begin) a->to.tool_begin(a->to.ctx, index, id, name);
@@ -148,7 +192,7 @@ void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens)
 
 bool speech_holds(const struct answer *a)
 {
-    return a->think.blanks.len || a->think.matched || a->text_halves.high[0] ||
+    return a->stops.held.len || a->think.blanks.len || a->think.matched || a->text_halves.high[0] ||
            a->reasoning_halves.high[0];
 }
 
@@ -160,8 +204,10 @@ void speech_end(struct answer *a)
     give_reasoning(a, halves_end(&a->reasoning_halves));
     pass_text(a, halves_end(&a->text_halves));
     think_end(&a->think, &to);
+    let_go(a);
     tools_end(&a->tools, &tool_to, &a->over);
     if (a->over) return;
+    if (a->stops.met) a->finish = FINISH_STOP;
     if (a->tools.begun && a->finish == FINISH_STOP) a->finish = FINISH_TOOL_CALLS;
     usage_settle(&a->usage, a->q, a->bytes, a->total_tokens);
 }

@@ -413,6 +413,7 @@ static void add_usage(struct reply *r, const struct usage *u)
 static void complete(struct reply *r, const struct answer_end *end)
 {
     r->end.finish = end->finish;
+    r->end.stop = end->stop;
     add_usage(r, &end->usage);
     if (r->rescuing) r->end.rescued_by = model_use_name(r->use);
     model_use_end(r->use, ERR_NONE, NULL, &end->usage, clock_mono_us() - r->asked_us);

@@ -43,6 +43,7 @@ struct reply_end {
     struct err_note
         why; /* of the first real failure; not for clients, but ERR_BAD_REQUEST of `local` */
     enum finish finish;
+    str stop;            /* the ask's own stop string that ended it; empty: none, or not known */
     struct usage usage;  /* of all that was shown */
     str model_name;      /* who answered, or began to; empty when nobody did */
     const char *type;    /* its backend; NULL when nobody did */

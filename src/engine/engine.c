@@ -275,6 +275,11 @@ void engine_release(struct engine_job *job)
     job_free(job);
 }
 
+int engine_stop_met(const struct engine_job *job)
+{
+    return job->stops.met ? (int)(job->stops.met - job->stops.at) : -1;
+}
+
 enum err engine_count(struct engine *e, const struct engine_ask *ask, int *out,
                       struct err_note *why)
 {

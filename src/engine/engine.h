@@ -107,6 +107,8 @@ enum err engine_ask(struct engine_job **out, struct engine *e, const struct engi
                     struct engine_events events, struct err_note *why);
 void engine_cancel(struct engine_job *job); /* returns at once; `done` still comes, once */
 void engine_release(struct engine_job *job);
+/* Once `done` was called: which of ask.stops ended the answer; -1: none. */
+int engine_stop_met(const struct engine_job *job);
 /* Holds a job back between steps: its asker does not take text just now. */
 void engine_pause(struct engine_job *job, bool pause);
 

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/stops.h"
 #include "engine/engine.h"
 #include "engine/sample/sample.h"
 #include "engine/sample/toolcall.h"

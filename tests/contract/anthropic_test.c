@@ -290,7 +290,7 @@ static void test_request(void **state)
          .count = 1},
     };
     struct ask q = ask_of("request");
-    str stops[] = {STR("END"), STR("\n")};
+    str stops[] = {STR("END")};
 
     (void)state;
     check_request(&q, "{\"max_tokens\": 32000, \"messages\": [{\"content\": \"How are you?\", "
@@ -308,7 +308,7 @@ static void test_request(void **state)
     q.seeded = true;
     q.max_tokens = 99;
     q.stops = stops;
-    q.stops_count = 2;
+    q.stops_count = 1;
     q.user = STR("u1");
     check_request(
         &q,
@@ -797,6 +797,32 @@ static void test_open(void **state)
     backend_anthropic.close(NULL);
 }
 
+/* Which stop string it was is told, where the provider tells it; a blank one, which it refuses, is
+ * watched for here. */
+static void test_stops(void **state)
+{
+    static const struct {
+        const char *model, *stops[2], *want, *met;
+    } rows[] = {
+        {"stop-sequence", {"END", "\n"}, "t:a done:stop", "END"},
+        {"stop-sequence", {" ", ""}, "t:a done:stop", ""}, /* "?": none of ours */
+        {"echo", {"END", " "}, "t:How done:stop", " "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        str at[] = {str_of(rows[i].stops[0]), str_of(rows[i].stops[1])};
+        struct answer_trace t = {0};
+        struct ask q = ask_of(rows[i].model);
+        q.stops = at;
+        q.stops_count = 2;
+        answer(&t, &q);
+        check_str(buf_str(&t.seen), str_of(rows[i].want));
+        check_str(t.end.stop, str_of(rows[i].met));
+        trace_fini(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -826,6 +852,7 @@ int main(void)
         cmocka_unit_test(test_refused_numbers),
         cmocka_unit_test(test_prepare),
         cmocka_unit_test(test_open),
+        cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests_name("contract/anthropic", tests, setup, teardown);
 }

@@ -254,7 +254,7 @@ static void test_request(void **state)
         {.role = ROLE_TOOL, .tool_call_id = STR("toolu_1"), .parts = TEXT("one"), .count = 1},
     };
     struct ask q = ask_of("request");
-    str stops[] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("5"), STR("6")};
+    str stops[] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("5"), STR("6th")};
 
     (void)state;
     check_request(

@@ -721,6 +721,58 @@ static void test_families(void **state)
     fake_stop(&strict);
 }
 
+/* Stop strings that the model does not take, and those beyond the four that it does, end the answer
+ * all the same: before them, with the call. */
+static void test_stops(void **state)
+{
+    static const str many[] = {STR("1"), STR("2"), STR("3"), STR("4"), STR("wo"), STR("")};
+    static const struct {
+        const char *model, *text;
+        size_t stops;
+        const char *want, *met;
+    } rows[] = {
+        {"o3", "one two three", 6, "t:one t done:stop", "wo"},
+        {"gpt-4o", "one two three", 6, "t:one t done:stop", "wo"},
+        {"gpt-4o", "one two three", 4, "t:one two three done:stop", ""},
+        {"gpt-5", "ends in w", 6, "t:ends in w done:stop", ""}, /* held, and never became one */
+        {"gpt-5", "4 at once", 6, "done:stop", "4"},
+    };
+    struct backend_conf conf = conf_now();
+
+    (void)state;
+    reopen(conf, true);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct part text = {.kind = PART_TEXT, .text = str_of(rows[i].text)};
+        struct message m = {.role = ROLE_USER, .parts = &text, .count = 1};
+        struct answer_trace t = {0};
+        struct ask q = ask_of(rows[i].model);
+        q.messages = &m;
+        q.stops = many;
+        q.stops_count = rows[i].stops;
+        answer(&t, &q);
+        check_str(buf_str(&t.seen), str_of(rows[i].want));
+        check_str(t.end.stop, str_of(rows[i].met));
+        check_true(t.end.usage.completion_tokens > 0);
+        trace_fini(&t);
+    }
+    /* The provider would go on for long: it is left. */
+    static const str at[] = {STR("xxx")};
+    struct answer_trace t = {0};
+    struct ask q = ask_of("slow");
+    int gone = fake_number("gone");
+    q.stops = at;
+    q.stops_count = 1;
+    answer(&t, &q);
+    check_str(buf_str(&t.seen), STR("done:stop"));
+    check_str(t.end.stop, at[0]);
+    trace_fini(&t);
+    q.model = STR("hello");
+    answer(&t, &q);
+    trace_fini(&t);
+    check_true(fake_number("gone") > gone);
+    reopen(conf_now(), false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +790,7 @@ int main(void)
         cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_refused_system),
         cmocka_unit_test(test_prepare),        cmocka_unit_test(test_prepare_without_a_list),
         cmocka_unit_test(test_open),           cmocka_unit_test(test_families),
+        cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests_name("contract/openai", tests, setup, teardown);
 }

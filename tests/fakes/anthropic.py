@@ -78,8 +78,8 @@ class Peer(fake.Peer):
             self.delta("input_json_delta", partial_json=piece)
         self.shut()
 
-    def finish(self, reason="end_turn", usage=None, stop=True):
-        self.event("message_delta", delta={"stop_reason": reason, "stop_sequence": None},
+    def finish(self, reason="end_turn", usage=None, stop=True, at=None):
+        self.event("message_delta", delta={"stop_reason": reason, "stop_sequence": at},
                    usage=usage if usage is not None else {"output_tokens": 2})
         if stop:
             self.event("message_stop")
@@ -356,7 +356,7 @@ def case_headers(p): p.say(json.dumps({k: p.headers.get(k) for k in ("x-api-key"
                                                                      "accept", "cookie")}))
 def case_length(p): p.say("a", reason="max_tokens")
 def case_window(p): p.say("a", reason="model_context_window_exceeded")
-def case_stop_sequence(p): p.say("a", reason="stop_sequence")
+def case_stop_sequence(p): p.say("a", reason="stop_sequence", at=p.json.get("stop_sequences", ["?"])[0])
 def case_pause_turn(p): p.say("a", reason="pause_turn")
 def case_filter(p): p.say("a", reason="refusal")
 def case_refusal_empty(p): p.say(reason="refusal")

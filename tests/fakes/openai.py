@@ -782,6 +782,14 @@ def refuse(field, **error):
 
 
 case_no_temperature = refuse("temperature")
+
+
+def case_no_stop(p):
+    if "stop" in p.json:
+        return refuse("stop")(p)
+    default(p)
+
+
 case_no_max_tokens = refuse("max_tokens")
 case_no_stream_options = refuse("stream_options", param=None, code=None, message="extra fields not permitted: "
                                 "stream_options")

@@ -298,4 +298,28 @@ def ping(t):
             t.equal(e.chunk(), b'event: ping\ndata: {"type":"ping"}\n\n')
 
 
+@case("a stop string ends the answer before it, and is named: by the model here, by a provider, by none")
+def stops(t):
+    def told(s, **fields):
+        some = ["you", "\n\n", "1", "2", "3"]
+        whole = ask(s, stop_sequences=some, **fields).json()
+        got = events(t, ask(s, stream=True, stop_sequences=some, **fields))
+        text = "".join(b["text"] for b in blocks(t, got) if b["type"] == "text")
+        t.equal((text, got[-2]["delta"]),
+                (whole["content"][0]["text"], {k: whole[k] for k in ("stop_reason", "stop_sequence")}))
+        return text, whole["stop_reason"], whole["stop_sequence"]
+    with Fake("openai") as f, over_openai(f, "no-stop") as s:  # says once that it takes none
+        for _ in range(2):
+            t.equal(told(s), ("How are ", "stop_sequence", "you"))
+        t.equal(len(f.requests("/v1/chat/completions")), 5)
+    with Fake("anthropic") as f, over_anthropic(f, "stop-sequence") as s:
+        t.equal(told(s), ("a", "stop_sequence", "you"))
+    with Server(MODEL_TYPE="local", MODEL_NAME="sema-guide") as s:
+        text = ask(s, max_tokens=30, temperature=0).json()["content"][0]["text"]
+        word = text.split()[1]
+        whole = ask(s, max_tokens=30, temperature=0, stop_sequences=["~~", word]).json()
+        t.equal((whole["content"][0]["text"], whole["stop_reason"], whole["stop_sequence"]),
+                (text[:text.index(word)], "stop_sequence", word))
+
+
 main()

@@ -14,14 +14,22 @@ struct own {
     bool signed_; /* the thinking block has its signature */
 };
 
-static const char *stop_reason(enum finish f)
+static const char *stop_reason(const struct reply_end *end)
 {
-    switch (f) {
+    switch (end->finish) {
     case FINISH_LENGTH: return "max_tokens";
     case FINISH_TOOL_CALLS: return "tool_use";
     case FINISH_CONTENT_FILTER: return "refusal";
-    default: return "end_turn";
+    default: return end->stop.len ? "stop_sequence" : "end_turn";
     }
+}
+
+static void put_stop(struct json_out *o, const struct reply_end *end)
+{
+    bool met = end->finish == FINISH_STOP && end->stop.len;
+
+    json_key(o, "stop_reason"), json_text(o, str_of(stop_reason(end)));
+    json_key(o, "stop_sequence"), json_text_or_null(o, met ? end->stop : STR_NONE);
 }
 
 /* The three input counts are disjoint. */
@@ -120,8 +128,7 @@ static void whole(struct served *s, const struct reply_end *end, struct buf *out
     }
     put_calls(s, &o);
     json_end_array(&o);
-    json_key(&o, "stop_reason"), json_text(&o, str_of(stop_reason(end->finish)));
-    json_key(&o, "stop_sequence"), json_null(&o);
+    put_stop(&o, end);
     json_key(&o, "usage"), put_usage(&o, &usage);
     json_end_object(&o);
 }
@@ -323,8 +330,7 @@ static void end(struct served *s, const struct reply_end *e, struct buf *out)
     close_block(s, own, out);
     struct json_out o = open_event("message_delta", out);
     json_key(&o, "delta"), json_object(&o);
-    json_key(&o, "stop_reason"), json_text(&o, str_of(stop_reason(e->finish)));
-    json_key(&o, "stop_sequence"), json_null(&o);
+    put_stop(&o, e);
     json_end_object(&o);
     json_key(&o, "usage"), put_usage(&o, &usage);
     close_event(&o);

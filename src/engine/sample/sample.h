@@ -37,18 +37,4 @@ int32_t sampler_pick(struct sampler *s, float *logits, const uint64_t *allowed);
 /* The final distribution instead of a draw: probs [vocab]; temperature 0 puts 1 on the argmax. */
 void sampler_probs(struct sampler *s, float *logits, float *probs);
 
-/* ---- stop strings: found in the text across token borders ---- */
-
-struct stops {
-    const str *at; /* the caller's, living as long */
-    size_t count;
-    struct buf held; /* text that may still become a stop string */
-};
-void stops_init(struct stops *s, const str *at, size_t count);
-void stops_fini(struct stops *s);
-/* Adds to `out` what can be shown.  True when a stop string was met: it and what follows is
- * dropped. */
-bool stops_add(struct stops *s, str text, struct buf *out);
-void stops_end(struct stops *s, struct buf *out); /* what was held back and never became one */
-
 #endif

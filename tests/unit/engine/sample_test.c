@@ -1,4 +1,4 @@
-/* The sampler's draws and the stop strings; its distributions are in tests/golden/sampling. */
+/* The sampler's draws; its distributions are in tests/golden/sampling. */
 #include "check.h"
 
 #include <math.h>
@@ -180,88 +180,13 @@ static void test_top_k(void **state)
     }
 }
 
-/* ---- stop strings ---- */
-
-static const struct {
-    const char *stops[3];
-    const char *text, *want;
-    bool met;
-} stop_cases[] = {
-    {{"END"}, "some text", "some text", false},
-    {{"END"}, "some END text", "some ", true},
-    {{"END"}, "EEND", "E", true},
-    {{"END"}, "an EN", "an EN", false},
-    {{"aab"}, "aaab", "a", true},
-    {{"\n\n"}, "a\n\nb", "a", true},
-    {{"bc", "abcd"}, "xabcd", "xa", true}, /* in whatever order they are given */
-    {{"abcd", "bc"}, "xabcd", "xa", true}, /* the one that ends first, however it is cut */
-    {{"bc", "abc"}, "xabc", "x", true},    /* both end here: the one that began first */
-    {{"", "x"}, "abx", "ab", true},
-    {{"\xe1\x88\xb0\xe1\x88\x8b"}, "a\xe1\x88\xb0\xe1\x88\xb0\xe1\x88\x8b", "a\xe1\x88\xb0", true},
-    {{NULL}, "anything", "anything", false},
-};
-
-static bool feed(struct stops *s, str text, struct buf *out)
-{
-    return stops_add(s, text, out);
-}
-
-/* Wherever the text is cut into tokens, what is shown is the same. */
-static void test_stops_any_cut(void **state)
-{
-    struct buf out;
-
-    buf_init(&out, 1000);
-    for (size_t i = 0; i < sizeof stop_cases / sizeof *stop_cases; i++) {
-        str at[3];
-        size_t count = 0;
-        for (; count < 3 && stop_cases[i].stops[count]; count++)
-            at[count] = str_of(stop_cases[i].stops[count]);
-        str text = str_of(stop_cases[i].text);
-        for (size_t cut = 0; cut <= text.len; cut++) {
-            if (cut < text.len && ((unsigned char)text.at[cut] & 0xC0) == 0x80) continue;
-            struct stops s;
-            stops_init(&s, at, count);
-            buf_clear(&out);
-            bool met = feed(&s, str_head(text, cut), &out) || feed(&s, str_tail(text, cut), &out);
-            if (!met) stops_end(&s, &out);
-            check_int(met, stop_cases[i].met);
-            check_str(buf_str(&out), str_of(stop_cases[i].want));
-            stops_fini(&s);
-        }
-    }
-    buf_fini(&out);
-}
-
-/* Only what may still become a stop string is held back. */
-static void test_stops_hold_little(void **state)
-{
-    str at[] = {STR("</s>")};
-    struct stops s;
-    struct buf out;
-
-    buf_init(&out, 1000);
-    stops_init(&s, at, 1);
-    check_true(!stops_add(&s, STR("a<"), &out));
-    check_str(buf_str(&out), STR("a"));
-    check_true(!stops_add(&s, STR("/"), &out));
-    check_str(buf_str(&out), STR("a"));
-    check_true(!stops_add(&s, STR("b<"), &out));
-    check_str(buf_str(&out), STR("a</b"));
-    stops_end(&s, &out);
-    check_str(buf_str(&out), STR("a</b<"));
-    stops_fini(&s);
-    buf_fini(&out);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_seed),          cmocka_unit_test(test_random_stays),
-        cmocka_unit_test(test_frequencies),   cmocka_unit_test(test_greedy),
-        cmocka_unit_test(test_mask),          cmocka_unit_test(test_ngrams),
-        cmocka_unit_test(test_bad_params),    cmocka_unit_test(test_top_k),
-        cmocka_unit_test(test_stops_any_cut), cmocka_unit_test(test_stops_hold_little),
+        cmocka_unit_test(test_seed),        cmocka_unit_test(test_random_stays),
+        cmocka_unit_test(test_frequencies), cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_mask),        cmocka_unit_test(test_ngrams),
+        cmocka_unit_test(test_bad_params),  cmocka_unit_test(test_top_k),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

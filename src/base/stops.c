@@ -1,6 +1,6 @@
 /* Stop strings.  The match that ends first wins, and of those the one that began first, so that
  * what is shown never depends on how the text was cut into pieces. */
-#include "engine/sample/sample.h"
+#include "base/stops.h"
 
 void stops_init(struct stops *s, const str *at, size_t count)
 {
@@ -14,7 +14,7 @@ void stops_fini(struct stops *s)
     *s = (struct stops){0};
 }
 
-static size_t find_match(const struct stops *s, str text)
+static size_t find_match(struct stops *s, str text)
 {
     size_t begin = STR_NPOS, end = STR_NPOS;
 
@@ -25,6 +25,7 @@ static size_t find_match(const struct stops *s, str text)
         if (to > end || (to == end && at > begin)) continue;
         begin = at;
         end = to;
+        s->met = &s->at[i];
     }
     return begin;
 }
