@@ -200,6 +200,13 @@ static void serve_with(peer_fn *serve, void *ctx)
     peer_start(&peer, serve, ctx);
 }
 
+/* Before what `serve` looks at goes out of scope. */
+static void serve_no_more(void)
+{
+    peer_stop(&peer);
+    peer.fd = 0;
+}
+
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 /* ---- kept connections ---- */
@@ -380,8 +387,7 @@ static void test_stale(void **state)
         http_client_free(client);
         client_open((struct http_client_conf){0});
         spin(10);
-        peer_stop(&peer);
-        peer.fd = 0;
+        serve_no_more();
     }
 }
 
@@ -540,8 +546,7 @@ static void test_framing(void **state)
         serve_with(serve_script, &s);
         check_call(quick, rows[i].e, rows[i].status, rows[i].body);
         check_int(peer.requests, 1);
-        peer_stop(&peer);
-        peer.fd = 0;
+        serve_no_more();
     }
 }
 
@@ -565,6 +570,7 @@ static void test_every_cut(void **state)
         buf_fini(&p.body);
     }
     check_int(peer.connections, 1);
+    serve_no_more();
 }
 
 static void serve_big_head(struct peer *p, int fd, int nth)
@@ -594,6 +600,7 @@ static void test_head_limit(void **state)
     for (atomic_int bytes = 50000; bytes <= 100000; bytes += 50000) {
         serve_with(serve_big_head, &bytes);
         check_call(quick, bytes == 50000 ? ERR_NONE : ERR_SERVER, bytes == 50000 ? 200 : 0, NULL);
+        serve_no_more();
     }
 }
 
@@ -615,6 +622,7 @@ static void test_field_limit(void **state)
     for (atomic_int count = 256; count <= 257; count++) {
         serve_with(serve_many_fields, &count);
         check_call(quick, count == 256 ? ERR_NONE : ERR_SERVER, 0, NULL);
+        serve_no_more();
     }
 }
 
@@ -638,8 +646,7 @@ static void test_body_limit(void **state)
         check_call(ask, ERR_SERVER, 0, NULL);
         ask.body_bytes_max = 100;
         check_call(ask, ERR_NONE, 200, NULL);
-        peer_stop(&peer);
-        peer.fd = 0;
+        serve_no_more();
     }
 }
 
@@ -720,8 +727,7 @@ static void test_answer_before_the_request_is_sent(void **state)
         check_int(early.left, i); /* a half-sent request leaves nothing to keep */
     }
     check_int(peer.connections, 2);
-    peer_stop(&peer);
-    peer.fd = 0;
+    serve_no_more();
     free(body);
 }
 
@@ -753,8 +759,7 @@ static void check_timeout(struct http_ask ask, const char *first, const char *wo
     check_true(strstr(p.why.text, word) != NULL);
     check_true(took >= least && took <= most);
     buf_fini(&p.body);
-    peer_stop(&peer);
-    peer.fd = 0;
+    serve_no_more();
 }
 
 static void test_timeouts(void **state)
