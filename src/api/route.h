@@ -87,6 +87,8 @@ void served_ollama_ps(struct call *c);
 void served_ollama_version(struct call *c);
 void served_ollama_show(struct call *c);
 void served_ollama_elsewhere(struct call *c);
-void served_no_embeddings(struct call *c);
+void served_openai_embeddings(struct call *c);
+void served_ollama_embed(struct call *c);
+void served_ollama_embeddings(struct call *c);
 
 #endif

@@ -2,6 +2,7 @@
  * makes requests, anthropic_read.c reads what comes, anthropic_family.c knows the models,
  * anthropic_mend.c what was refused. */
 #include "backend/anthropic_in.h"
+#include "backend/aside.h"
 #include "backend/remote.h"
 
 static const char default_url[] = "https://api.anthropic.com", endpoint[] = "/v1/messages",
@@ -97,6 +98,58 @@ static void anthropic_list(struct backend *b, struct loop *l, uint32_t within_ms
     remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
+/* ---- counting, free of charge (section 5) ---- */
+
+enum err anthropic_write_count(struct aside *x, struct call *c, const char *path,
+                               struct err_note *why)
+{
+    static const char *const counted[] = {"model",       "system",   "messages",     "tools",
+                                          "tool_choice", "thinking", "output_config"};
+    struct answer a;
+
+    aside_as_answer(&a, x, &anthropic);
+    enum err e = remote_url(&c->url, x->backend, path, &c->arena);
+    if (e) return err_set(why, e, "out of memory for a request");
+    e = anthropic_write_body(&a, c, why);
+    return e ? e : aside_keep(c, counted, sizeof counted / sizeof *counted);
+}
+
+static enum err write_count(struct aside *x, struct call *c, struct err_note *why)
+{
+    sign(x->backend, c);
+    return anthropic_write_count(x, c, "/v1/messages/count_tokens", why);
+}
+
+enum err anthropic_read_count(struct aside *x, yyjson_val *root, struct err_note *why)
+{
+    x->tokens = json_get_int(root, "input_tokens", -1);
+    return x->tokens >= 0 ? ERR_NONE : err_set(why, ERR_SERVER, "no count of tokens");
+}
+
+static bool mend_count(struct aside *x, const struct fault *f)
+{
+    struct answer a;
+
+    aside_as_answer(&a, x, &anthropic);
+    bool mended = anthropic_mend(&a, f);
+    x->mended = a.mended;
+    return mended;
+}
+
+static const struct aside_form counting = {.write = write_count,
+                                           .read = anthropic_read_count,
+                                           .mend = mend_count,
+                                           .counts = true};
+
+static enum err anthropic_count(struct aside **out, struct backend *b, struct loop *l,
+                                const struct ask *q, aside_fn *done, void *ctx,
+                                struct err_note *why)
+{
+    const struct aside as = {
+        .backend = b, .loop = l, .form = &counting, .q = q, .done = done, .ctx = ctx};
+    return aside_start(out, &as, why);
+}
+
 static int anthropic_context_length(struct backend *b)
 {
     return b->context_length;
@@ -113,4 +166,6 @@ const struct backend_ops backend_anthropic = {
     .close = remote_close,
     .context_length = anthropic_context_length,
     .list = anthropic_list,
+    .count = anthropic_count,
+    .aside_cancel = aside_cancel,
 };

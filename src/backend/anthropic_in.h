@@ -57,6 +57,12 @@ struct anthropic_plan {
 };
 void anthropic_plan(struct anthropic_plan *p, const struct ask *q, bool budget);
 
+/* A count of tokens, also of other servers that serve this call (llama-server). */
+struct aside;
+enum err anthropic_write_count(struct aside *x, struct call *c, const char *path,
+                               struct err_note *why);
+enum err anthropic_read_count(struct aside *x, yyjson_val *root, struct err_note *why);
+
 enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why);
 void anthropic_read_event(struct answer *a, str type, yyjson_val *root);
 void anthropic_read_whole(struct answer *a, yyjson_val *root);

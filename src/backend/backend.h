@@ -135,6 +135,41 @@ struct sink {
                  const struct answer_end *end); /* last, exactly once; the answer is gone then */
 };
 
+/* ---- beside answers: a count of tokens, embeddings ---- */
+
+/* One call that is no answer.  It ends by exactly one aside_fn; what that is given dies when it
+ * returns. */
+struct aside;
+
+/* Everything is the asker's and lives until the end. */
+struct embed_ask {
+    str model;
+    const str *texts; /* one vector each; or, in OpenAI's shape only: */
+    size_t count;
+    str tokens_json; /* `input` as lists of token ids, as the client wrote it; empty: texts */
+    int dimensions;  /* -1: the model's own */
+    bool packed;     /* wanted as base64 of little-endian float32, if the provider has it */
+    str user;
+    str more_json; /* further members ("\"a\":1,\"b\":2"), for a server that is not the vendor's own
+                      and speaks the client's shape; or empty */
+    uint64_t deadline_ms; /* on loop_now_ms's clock; 0: none */
+};
+
+/* One of the two is set. */
+struct embed_vector {
+    str numbers_json; /* an array of numbers, as the provider wrote it */
+    str packed;       /* base64 of little-endian float32 */
+};
+
+struct aside_end {
+    enum err e; /* as answer_end.e.  Of a count ERR_NOT_FOUND: nobody counts here */
+    struct err_note why;
+    int64_t tokens;                /* counted, or read for the vectors; -1: not known */
+    const struct embed_vector *at; /* in the order of what was asked */
+    size_t count;
+};
+typedef void aside_fn(void *ctx, const struct aside_end *end);
+
 /* ---- the contract ---- */
 
 enum backend_can {
@@ -218,6 +253,15 @@ struct backend_ops {
      * lists nothing. */
     void (*list)(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
                  void *ctx);
+
+    /* The tokens of `q` as a prompt, exactly: by the model's own tokenizer, or a call that is free
+     * of charge.  NULL: this type cannot. */
+    enum err (*count)(struct aside **out, struct backend *b, struct loop *l, const struct ask *q,
+                      aside_fn *done, void *ctx, struct err_note *why);
+    /* Vectors of texts.  NULL: this type has none. */
+    enum err (*embed)(struct aside **out, struct backend *b, struct loop *l,
+                      const struct embed_ask *q, aside_fn *done, void *ctx, struct err_note *why);
+    void (*aside_cancel)(struct aside *x); /* NULL is fine; `done` does not come then */
 };
 
 extern const struct backend_ops backend_openai, backend_anthropic, backend_google, backend_minimax,

@@ -1,6 +1,7 @@
 /* Google AI Studio: Gemini and Gemma by generateContent (providers.md section 6).  google_write.c
  * makes requests, google_read.c reads what comes, google_family.c knows the models,
  * google_signatures.c keeps what signs tool calls. */
+#include "backend/aside.h"
 #include "backend/google_in.h"
 #include "backend/remote.h"
 
@@ -12,7 +13,7 @@ static void sign(const struct backend *b, struct call *c)
 }
 
 /* The model is a part of the path. */
-static str path_of(str model, struct arena *a)
+static str path_of(str model, const char *call, struct arena *a)
 {
     static const char hex[] = "0123456789ABCDEF";
     struct buf b;
@@ -28,7 +29,7 @@ static str path_of(str model, struct arena *a)
         else
             buf_add(&b, str_span((char[]){'%', hex[c >> 4], hex[c & 15]}, 3));
     }
-    buf_add(&b, STR(":streamGenerateContent?alt=sse"));
+    buf_add(&b, str_of(call));
     str path = b.bad ? STR_NONE : arena_str(a, buf_str(&b)); /* ends in NUL */
     buf_fini(&b);
     return path;
@@ -36,7 +37,7 @@ static str path_of(str model, struct arena *a)
 
 static enum err write_request(struct answer *a, struct call *c, struct err_note *why)
 {
-    str path = path_of(google_model(a->q->model), &c->arena);
+    str path = path_of(google_model(a->q->model), ":streamGenerateContent?alt=sse", &c->arena);
     enum err e = path.at ? remote_url(&c->url, a->backend, path.at, &c->arena) : ERR_MEMORY;
 
     if (e) return err_set(why, e, "out of memory for a request");
@@ -99,6 +100,128 @@ static void google_list(struct backend *b, struct loop *l, uint32_t within_ms,
     remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
+/* ---- counting, free of charge, and embeddings ---- */
+
+enum { EMBED_AT_ONCE = 100 }; /* of batchEmbedContents */
+
+static enum err address(struct aside *x, struct call *c, str model, const char *call,
+                        struct err_note *why)
+{
+    str path = path_of(google_model(model), call, &c->arena);
+    enum err e = path.at ? remote_url(&c->url, x->backend, path.at, &c->arena) : ERR_MEMORY;
+
+    sign(x->backend, c);
+    return e ? err_set(why, e, "out of memory for a request") : ERR_NONE;
+}
+
+/* The whole request goes inside, so that tools and instructions count too. */
+static enum err write_count(struct aside *x, struct call *c, struct err_note *why)
+{
+    struct buf outer;
+    struct answer a;
+
+    aside_as_answer(&a, x, &google);
+    enum err e = address(x, c, x->q->model, ":countTokens", why);
+    if (!e) e = google_write_body(&a, c, why);
+    if (e) return e;
+    buf_init(&outer, c->body.max_bytes);
+    struct json_out o = json_begin(&outer);
+    json_object(&o);
+    json_key(&o, "generateContentRequest"), json_object(&o);
+    json_key(&o, "model"),
+        json_text(&o, arena_strf(&c->arena, "models/%.*s", STR_ARG(google_model(x->q->model))));
+    buf_add_char(&outer, ',');
+    buf_add(&outer, str_tail(buf_str(&c->body), 1)); /* from behind its "{", to its "}" */
+    json_end_object(&o);
+    buf_fini(&c->body);
+    c->body = outer;
+    return ERR_NONE;
+}
+
+static enum err read_count(struct aside *x, yyjson_val *root, struct err_note *why)
+{
+    x->tokens = json_get_int(root, "totalTokens", -1);
+    return x->tokens >= 0 ? ERR_NONE : err_set(why, ERR_SERVER, "no count of tokens");
+}
+
+static bool mend_count(struct aside *x, const struct fault *f)
+{
+    struct answer a;
+
+    aside_as_answer(&a, x, &google);
+    bool mended = google_mend(&a, f);
+    x->mended = a.mended;
+    return mended;
+}
+
+static const struct aside_form counting = {.write = write_count,
+                                           .read = read_count,
+                                           .mend = mend_count,
+                                           .counts = true};
+
+static enum err google_count(struct aside **out, struct backend *b, struct loop *l,
+                             const struct ask *q, aside_fn *done, void *ctx, struct err_note *why)
+{
+    const struct aside as = {
+        .backend = b, .loop = l, .form = &counting, .q = q, .done = done, .ctx = ctx};
+    return aside_start(out, &as, why);
+}
+
+/* Those that have no vector yet, as many as one call takes. */
+static enum err write_embed(struct aside *x, struct call *c, struct err_note *why)
+{
+    const struct embed_ask *q = x->embed;
+    str model = arena_strf(&c->arena, "models/%.*s", STR_ARG(google_model(q->model)));
+    struct json_out o = json_begin(&c->body);
+    enum err e = address(x, c, q->model, ":batchEmbedContents", why);
+
+    if (e) return e;
+    json_object(&o);
+    json_key(&o, "requests"), json_array(&o);
+    for (size_t i = x->count; i < q->count && i < x->count + EMBED_AT_ONCE; i++) {
+        json_object(&o);
+        json_key(&o, "model"), json_text(&o, model);
+        json_key(&o, "content"), json_object(&o);
+        json_key(&o, "parts"), json_array(&o);
+        json_object(&o), json_key(&o, "text"), json_text(&o, q->texts[i]), json_end_object(&o);
+        json_end_array(&o);
+        json_end_object(&o);
+        if (q->dimensions > 0) json_key(&o, "outputDimensionality"), json_int(&o, q->dimensions);
+        json_end_object(&o);
+    }
+    json_end_array(&o);
+    json_end_object(&o);
+    return ERR_NONE;
+}
+
+static enum err read_embed(struct aside *x, yyjson_val *root, struct err_note *why)
+{
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(json_get(root, "embeddings")));
+    size_t before = x->count;
+    enum err e = ERR_NONE;
+
+    while (!e && (each = yyjson_arr_iter_next(&it)))
+        e = aside_add_vector(x, json_get(each, "values"));
+    if (!e && x->count == before) e = ERR_SERVER;
+    int64_t tokens = json_get_int(json_get(root, "usageMetadata"), "promptTokenCount", -1);
+    if (tokens >= 0) x->tokens = (x->tokens > 0 ? x->tokens : 0) + tokens;
+    return e == ERR_SERVER ? err_set(why, e, "no embeddings in the answer") : e;
+}
+
+static const struct aside_form embedding = {.write = write_embed, .read = read_embed};
+
+static enum err google_embed(struct aside **out, struct backend *b, struct loop *l,
+                             const struct embed_ask *q, aside_fn *done, void *ctx,
+                             struct err_note *why)
+{
+    const struct aside as = {
+        .backend = b, .loop = l, .form = &embedding, .embed = q, .done = done, .ctx = ctx};
+    if (q->tokens_json.len)
+        return err_set(why, ERR_UNSUPPORTED, "lists of token ids are taken by openai only");
+    return aside_start(out, &as, why);
+}
+
 static int google_context_length(struct backend *b)
 {
     return b->context_length;
@@ -115,4 +238,7 @@ const struct backend_ops backend_google = {
     .close = remote_close,
     .context_length = google_context_length,
     .list = google_list,
+    .count = google_count,
+    .embed = google_embed,
+    .aside_cancel = aside_cancel,
 };

@@ -1,6 +1,7 @@
 /* Hugging Face (providers.md section 8): the router and dedicated endpoints speak OpenAI's chat
  * completions; older addresses generate text from a prompt, which is hf_generate.c's.  What is
  * called follows from HF_INFERENCE_URL (configuration.md note 1). */
+#include "backend/aside.h"
 #include "backend/hf_in.h"
 #include "backend/remote.h"
 
@@ -237,6 +238,92 @@ static void hf_list(struct backend *b, struct loop *l, uint32_t within_ms, backe
         done(ctx, ERR_NONE, NULL, 0); /* an address for itself: nothing lists it */
 }
 
+/* ---- embeddings: a dedicated endpoint speaks OpenAI's shape; elsewhere a model's own address
+ * computes features ---- */
+
+static enum err write_dedicated(struct aside *x, struct call *c, struct err_note *why)
+{
+    sign(x->backend, c);
+    return aside_write_openai(x, c, "/embeddings", why);
+}
+
+static const struct aside_form dedicated = {.write = write_dedicated,
+                                            .read = aside_read_openai,
+                                            .mend = aside_mend_openai};
+
+static enum err write_features(struct aside *x, struct call *c, struct err_note *why)
+{
+    struct backend *b = x->backend;
+    const struct embed_ask *q = x->embed;
+    struct json_out o = json_begin(&c->body);
+    struct buf path;
+    enum err e = ERR_NONE;
+
+    buf_init(&path, 4096);
+    if (b->dialect == &chat) buf_add(&path, STR("/hf-inference/models"));
+    if (b->dialect != &generate) buf_add_char(&path, '/');
+    if (b->dialect != &generate) e = put_name(&path, q->model, why);
+    buf_add(&path, STR("/pipeline/feature-extraction"));
+    buf_add_char(&path, '\0');
+    if (!e && (path.bad || remote_url(&c->url, b, path.at, &c->arena)))
+        e = err_set(why, ERR_MEMORY, "out of memory for a request");
+    /* The router's chat has "/v1" in front, its models have not. */
+    if (!e && b->dialect == &chat) {
+        size_t v1 = str_find(c->url.target, STR("/v1/hf-inference/"));
+        if (v1 != STR_NPOS) c->url.target = str_tail(c->url.target, v1 + strlen("/v1"));
+    }
+    buf_fini(&path);
+    if (e) return e;
+    sign(b, c);
+    json_object(&o);
+    json_key(&o, "inputs"), json_array(&o);
+    for (size_t i = 0; i < q->count; i++) json_text(&o, q->texts[i]);
+    json_end_array(&o);
+    json_end_object(&o);
+    return ERR_NONE;
+}
+
+/* A vector for each text; some models give one for each token, which is no embedding of the text.
+ */
+static enum err read_features(struct aside *x, yyjson_val *root, struct err_note *why)
+{
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(root));
+    enum err e = ERR_NONE;
+
+    while (!e && (each = yyjson_arr_iter_next(&it))) {
+        if (yyjson_is_arr(yyjson_arr_get_first(each)))
+            return err_set(why, ERR_UNSUPPORTED, "the model gives a vector for each token");
+        e = aside_add_vector(x, each);
+    }
+    if (!e && x->count == 0) e = ERR_SERVER;
+    return e == ERR_SERVER ? err_set(why, e, "no vectors in the answer") : e;
+}
+
+static const struct aside_form features = {.write = write_features, .read = read_features};
+
+static enum err hf_embed(struct aside **out, struct backend *b, struct loop *l,
+                         const struct embed_ask *q, aside_fn *done, void *ctx, struct err_note *why)
+{
+    bool router = str_eq(b->base.host, STR("router.huggingface.co"));
+    const struct aside as = {
+        .backend = b,
+        .loop = l,
+        .form = b->dialect == &chat && !router ? &dedicated : &features,
+        .embed = q,
+        .done = done,
+        .ctx = ctx,
+    };
+
+    if (b->dialect == &generate && !names_a_model(b->base.target))
+        return err_set(why, ERR_UNSUPPORTED, "HF_INFERENCE_URL generates text only");
+    if (as.form == &features && q->tokens_json.len)
+        return err_set(why, ERR_UNSUPPORTED, "lists of token ids are taken by openai only");
+    if (as.form == &features && q->dimensions > 0)
+        return err_set(why, ERR_UNSUPPORTED, "dimensions cannot be chosen here");
+    return aside_start(out, &as, why);
+}
+
 static int hf_context_length(struct backend *b)
 {
     return b->context_length;
@@ -253,4 +340,6 @@ const struct backend_ops backend_hf = {
     .close = remote_close,
     .context_length = hf_context_length,
     .list = hf_list,
+    .embed = hf_embed,
+    .aside_cancel = aside_cancel,
 };

@@ -552,7 +552,7 @@ static bool has_images(const struct ask *q)
     return false;
 }
 
-static enum err start(struct answer *a, struct backend *b, const struct ask *q,
+static enum err start(struct answer *a, struct backend *b, const struct ask *q, bool count_only,
                       struct err_note *why)
 {
     struct arena texts;
@@ -579,6 +579,7 @@ static enum err start(struct answer *a, struct backend *b, const struct ask *q,
         .seed = q->seed,
         .stops = q->stops,
         .stops_count = q->stops_count,
+        .count_only = count_only,
         .drop_old_turns = q->trim,
         .fair_key = q->fair_key,
     };
@@ -603,8 +604,8 @@ static enum err start(struct answer *a, struct backend *b, const struct ask *q,
     return e;
 }
 
-static enum err local_ask(struct answer **out, struct backend *b, struct loop *l,
-                          const struct ask *q, struct sink to, struct err_note *why)
+static enum err begin(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
+                      bool count_only, struct sink to, struct err_note *why)
 {
     if (b->engine == NULL) return err_set(why, ERR_NOT_READY, "the model is not loaded");
     if (has_images(q)) return err_set(why, ERR_UNSUPPORTED, "the model takes no images");
@@ -617,7 +618,7 @@ static enum err local_ask(struct answer **out, struct backend *b, struct loop *l
     a->task.run = deliver;
     pthread_mutex_init(&a->lock, NULL);
 
-    enum err e = start(a, b, q, why);
+    enum err e = start(a, b, q, count_only, why);
     if (e) {
         if (why) why->ours = true;
         answer_free(a);
@@ -625,6 +626,12 @@ static enum err local_ask(struct answer **out, struct backend *b, struct loop *l
     }
     *out = a;
     return ERR_NONE;
+}
+
+static enum err local_ask(struct answer **out, struct backend *b, struct loop *l,
+                          const struct ask *q, struct sink to, struct err_note *why)
+{
+    return begin(out, b, l, q, false, to, why);
 }
 
 static void local_cancel(struct answer *a)
@@ -640,6 +647,45 @@ static void local_pause(struct answer *a, bool pause)
     engine_pause(a->job, pause);
 }
 
+/* ---- counting: an answer that ends when its prompt is there ---- */
+
+struct aside {
+    struct answer *answer;
+    aside_fn *done;
+    void *ctx;
+};
+
+static void on_counted(void *ctx, const struct answer_end *end)
+{
+    struct aside *x = ctx;
+    struct aside_end counted = {.e = end->e, .why = end->why, .tokens = end->usage.prompt_tokens};
+
+    x->done(x->ctx, &counted);
+    free(x);
+}
+
+static enum err local_count(struct aside **out, struct backend *b, struct loop *l,
+                            const struct ask *q, aside_fn *done, void *ctx, struct err_note *why)
+{
+    struct aside *x = malloc(sizeof *x);
+    if (x == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");
+
+    *x = (struct aside){.done = done, .ctx = ctx};
+    enum err e = begin(&x->answer, b, l, q, true, (struct sink){.ctx = x, .done = on_counted}, why);
+    if (e)
+        free(x);
+    else
+        *out = x;
+    return e;
+}
+
+static void local_aside_cancel(struct aside *x)
+{
+    if (x == NULL) return;
+    local_cancel(x->answer);
+    free(x);
+}
+
 const struct backend_ops backend_local = {
     .type = "local",
     .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_PREFILL,
@@ -651,4 +697,6 @@ const struct backend_ops backend_local = {
     .close = local_close,
     .context_length = local_context_length,
     .list = local_list,
+    .count = local_count,
+    .aside_cancel = local_aside_cancel,
 };

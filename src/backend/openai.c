@@ -1,6 +1,8 @@
 /* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9):
  * vLLM, llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c
  * reads what comes, openai_family.c knows OpenAI's models.  The Responses API is not spoken yet. */
+#include "backend/anthropic_in.h"
+#include "backend/aside.h"
 #include "backend/openai_in.h"
 #include "backend/remote.h"
 
@@ -85,6 +87,48 @@ static void openai_list(struct backend *b, struct loop *l, uint32_t within_ms,
     remote_list(b, list_path, sign, within_ms, done, ctx);
 }
 
+/* ---- embeddings ---- */
+
+static enum err write_embed(struct aside *x, struct call *c, struct err_note *why)
+{
+    sign(x->backend, c);
+    return aside_write_openai(x, c, "/embeddings", why);
+}
+
+static const struct aside_form embedding = {.write = write_embed,
+                                            .read = aside_read_openai,
+                                            .mend = aside_mend_openai};
+
+static enum err openai_embed(struct aside **out, struct backend *b, struct loop *l,
+                             const struct embed_ask *q, aside_fn *done, void *ctx,
+                             struct err_note *why)
+{
+    const struct aside as = {
+        .backend = b, .loop = l, .form = &embedding, .embed = q, .done = done, .ctx = ctx};
+    return aside_start(out, &as, why);
+}
+
+/* ---- counting: OpenAI has no call for it; llama-server and others have Anthropic's (section 9)
+ * ---- */
+
+static enum err write_count(struct aside *x, struct call *c, struct err_note *why)
+{
+    sign(x->backend, c);
+    return anthropic_write_count(x, c, "/messages/count_tokens", why);
+}
+
+static const struct aside_form counting = {.write = write_count,
+                                           .read = anthropic_read_count,
+                                           .counts = true};
+
+static enum err openai_count(struct aside **out, struct backend *b, struct loop *l,
+                             const struct ask *q, aside_fn *done, void *ctx, struct err_note *why)
+{
+    const struct aside as = {
+        .backend = b, .loop = l, .form = &counting, .q = q, .done = done, .ctx = ctx};
+    return b->official ? ERR_NOT_FOUND : aside_start(out, &as, why);
+}
+
 static int openai_context_length(struct backend *b)
 {
     return b->context_length;
@@ -101,4 +145,7 @@ const struct backend_ops backend_openai = {
     .close = remote_close,
     .context_length = openai_context_length,
     .list = openai_list,
+    .count = openai_count,
+    .embed = openai_embed,
+    .aside_cancel = aside_cancel,
 };

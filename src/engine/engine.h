@@ -75,6 +75,7 @@ struct engine_ask {
     const str *stops;
     size_t stops_count;
 
+    bool count_only; /* nothing is computed: `done` comes with the prompt's tokens, however many */
     bool drop_old_turns; /* too long: leave out the oldest whole turns; else ERR_CONTEXT_LENGTH */
     uint64_t fair_key;   /* who asks: jobs of many askers take turns */
 };

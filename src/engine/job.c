@@ -454,6 +454,10 @@ void job_prepare(struct engine_job *job)
 
     enum err err =
         atomic_load(&job->stop) || atomic_load(&e->closing) ? ERR_CANCELLED : job_read(job, &why);
+    if (job->ask.count_only && (!err || err == ERR_CONTEXT_LENGTH)) {
+        finish(job, ERR_NONE, ENGINE_STOP, (struct engine_usage){(int)job->prompt.len, 0, 0}, NULL);
+        return;
+    }
     if (!err) err = make_grammar(job, &why);
     if (!err) err = make_calls(job, &why);
     if (err) {

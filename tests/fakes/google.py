@@ -601,6 +601,39 @@ def generate(p, stream):
     CASES.get(p.model, default)(p)
 
 
+def count_tokens(p):
+    """As many as there are contents, times a hundred."""
+    q = p.json.get("generateContentRequest", {})
+    try:
+        unknown(p.json, {"generateContentRequest"})
+        if q.pop("model", "") != "models/" + p.model:
+            raise Refusal("the model must be the one of the path")
+        p.json = q
+        check(p)
+    except Refusal as r:
+        return p.answer(r.status, r.body)
+    p.answer(200, {"totalTokens": 100 * len(q["contents"]) + 10 * len(q.get("tools", [])) + ("systemInstruction" in q)})
+
+
+def embed(p):
+    """A vector of a text: its length, and the number of vectors asked for."""
+    try:
+        check_key(p)
+        unknown(p.json, {"requests"})
+        if not 1 <= len(p.json["requests"]) <= 100:
+            raise Refusal("* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch")
+        for r in p.json["requests"]:
+            unknown(r, {"model", "content", "outputDimensionality", "taskType"})
+            unknown(r["content"], {"parts"})
+            if r["model"] != "models/" + p.model:
+                raise Refusal("the model must be the one of the path")
+    except Refusal as r:
+        return p.answer(r.status, r.body)
+    n = len(p.json["requests"])
+    p.answer(200, {"embeddings": [{"values": [len(r["content"]["parts"][0]["text"]), n, r.get("outputDimensionality", 0)]}
+                                  for r in p.json["requests"]]})
+
+
 def models(p):
     try:
         check_key(p)
@@ -621,6 +654,10 @@ def route(p):
     if p.method == "POST" and method and query == ("alt=sse" if method[2].startswith("stream") else ""):
         p.model = urllib.parse.unquote(method[1])
         return generate(p, method[2].startswith("stream"))
+    other = re.fullmatch(r"/v1beta/models/([^/:]+):(countTokens|batchEmbedContents)", path)
+    if p.method == "POST" and other:
+        p.model = urllib.parse.unquote(other[1])
+        return count_tokens(p) if other[2] == "countTokens" else embed(p)
     if p.method == "GET" and path == "/v1beta/models":
         return models(p)
     p.answer(404, "<html>404 (Not Found)</html>", "text/html")

@@ -190,6 +190,17 @@ def models(p):
     p.answer(200, {"object": "list", "data": data})
 
 
+def features(p):
+    """A vector of a text: its length and 0.5; a model named tokens-* gives one for each letter."""
+    if ARGS.key and p.headers.get("authorization") != "Bearer " + ARGS.key:
+        return p.answer(401, {"error": "Invalid credentials in Authorization header"})
+    if list(p.json) != ["inputs"] or not all(isinstance(x, str) for x in p.json["inputs"]):
+        return p.answer(400, {"error": "inputs: expected a list of strings"})
+    if "/tokens-" in p.path:
+        return p.answer(200, [[[1, 0.5] for _ in text] for text in p.json["inputs"]])
+    p.answer(200, [[len(text), 0.5] for text in p.json["inputs"]])
+
+
 def route(p):
     path = p.path.split("?")[0]
     if path.startswith("/old/"):
@@ -203,6 +214,10 @@ def route(p):
         one = re.fullmatch(r"/hf-inference/models/([^/]+/)?([^/]+)/v1/chat/completions", path)
         if one:
             return chat(p, one[2])
+        if path in ("/v1/embeddings", "/endpoint/v1/embeddings"):
+            return openai.embeddings(p)
+        if re.fullmatch(r"/hf-inference/models/([^/]+/)?[^/]+/pipeline/feature-extraction", path):
+            return features(p)
         if path == "/generate_stream" and not ARGS.no_stream:
             return text(p, True)
         if path == "/generate":
@@ -214,6 +229,7 @@ def route(p):
 
 def options(parser):
     parser.add_argument("--official", action="store_true", help="OpenAI's own rules")
+    parser.add_argument("--no-count", action="store_true", help="no call that counts tokens")
     parser.add_argument("--no-stream", action="store_true", help="a TGI without /generate_stream")
 
 

@@ -8,8 +8,10 @@ Any other model echoes the newest user message.  A request that breaks a rule of
 error.  --official knows which fields OpenAI's model families refuse; without it the rules are those of a compatible
 server.  The first line on standard output is "listening on 127.0.0.1:PORT"; each request is one JSON line of the log.
 GET /fake/calls?model=M tells how often M was asked, GET /fake/gone how many clients left early."""
+import base64
 import json
 import re
+import struct
 
 import fake
 from fake import ARGS
@@ -830,6 +832,63 @@ def chat(p):
     CASES.get(model, default)(p)
 
 
+def embedding_input(q):
+    """How many vectors, and of what: the lengths of texts, the sums of token ids."""
+    given = q["input"]
+    if isinstance(given, str):
+        return [len(given)]
+    if not isinstance(given, list) or not 1 <= len(given) <= 2048:
+        raise Refusal(400, "'$.input' is invalid.", None, "input")
+    if isinstance(given[0], int):
+        return [sum(given)]
+    return [sum(x) if isinstance(x, list) else len(x) for x in given]
+
+
+def embeddings(p):
+    """A vector is [length, its place, 0.1]; told in base64 when that is asked for.  The models embed-STATUS refuse (the first
+    time only with "-once"), embed-old knows no encoding_format, embed-floats ignores it, embed-silent says nothing,
+    embed-mixed gives them in another order, embed-html is no API."""
+    q, model = p.json, p.json.get("model", "")
+    fake.count(p, model)
+    if ARGS.key and p.headers.get("authorization") != "Bearer " + ARGS.key:
+        return p.answer(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
+    try:
+        for field in q:
+            if field not in ("model", "input", "encoding_format", "dimensions", "user", *([] if ARGS.official else ["input_type"])):
+                raise Refusal(400, f"Unrecognized request argument supplied: {field}")
+        lengths = embedding_input(q)
+        if q.get("dimensions", 1) < 1 or q.get("encoding_format", "float") not in ("float", "base64"):
+            raise Refusal(400, "'$.dimensions' is invalid.", None, "dimensions")
+        if model == "embed-old" and "encoding_format" in q:
+            raise Refusal(400, "encoding_format is not supported", None, "encoding_format")
+    except Refusal as r:
+        return p.answer(r.status, r.body)
+    refused = re.fullmatch(r"embed-(\d+)(-once)?", model)
+    if refused and not (refused[2] and p.nth > 1):
+        return p.answer(int(refused[1]), {"error": {"message": "not now", "type": "server_error", "param": None, "code": None}})
+    if model == "embed-silent":
+        p.pause(60)
+    if model == "embed-html":
+        return p.answer(200, "<html>hello</html>", "text/html")
+    packed = q.get("encoding_format") == "base64" and model not in ("embed-floats", "embed-old")
+    data = []
+    for i, n in enumerate(lengths):
+        vector = [n, i, 0.1][:q.get("dimensions", 3)]
+        value = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if packed else vector
+        data.append({"object": "embedding", "index": i, "embedding": value})
+    if model == "embed-mixed":
+        data.reverse()
+    p.answer(200, {"object": "list", "data": data, "model": model,
+                   "usage": {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}})
+
+
+def count_tokens(p):
+    """As llama-server counts, in Anthropic's shape; a fake of OpenAI itself has no such call."""
+    if ARGS.official or ARGS.no_count:
+        return p.answer(404, {"error": {"message": f"Invalid URL ({p.method} {p.path})", "type": "invalid_request_error"}})
+    p.answer(200, {"input_tokens": 100 * len(p.json["messages"])})
+
+
 def models(p):
     if ARGS.key and p.headers.get("authorization") != "Bearer " + ARGS.key:
         return p.answer(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
@@ -846,6 +905,10 @@ def route(p):
     path = p.path.split("?")[0]
     if p.method == "POST" and path.endswith("/chat/completions"):
         return chat(p)
+    if p.method == "POST" and path.endswith("/embeddings"):
+        return embeddings(p)
+    if p.method == "POST" and path.endswith("/messages/count_tokens"):
+        return count_tokens(p)
     if p.method == "GET" and path.endswith("/models"):
         return models(p)
     p.answer(404, {"error": {"message": f"Invalid URL ({p.method} {p.path})", "type": "invalid_request_error",
@@ -854,6 +917,7 @@ def route(p):
 
 def options(parser):
     parser.add_argument("--official", action="store_true", help="OpenAI's own rules")
+    parser.add_argument("--no-count", action="store_true", help="no call that counts tokens")
 
 
 if __name__ == "__main__":

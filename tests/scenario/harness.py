@@ -33,6 +33,7 @@ import threading
 import time
 import traceback
 import urllib.parse
+import urllib.request
 
 __all__ = [
     "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
@@ -365,6 +366,11 @@ class Fake:
         self.process.stdin.close()
         self.process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def gone(self):
+        """How many clients left early."""
+        with urllib.request.urlopen(self.url + "/fake/gone") as r:
+            return json.load(r)["gone"]
 
     def requests(self, path=None):
         if not os.path.exists(self.log):

@@ -225,7 +225,7 @@ def paths(t):
         t.equal(r.header("Allow"), "POST")
         for headers in ({}, {"Authorization": "Bearer nope"}, {"x-api-key": "nope"}):
             t.lacks(error(t, s.post(CHAT, ask("hello"), headers), 401, "authentication_error", "invalid_api_key"), "nope")
-        error(t, s.post("/v1/embeddings", {"input": "x", "model": "m"}, key), 404, "invalid_request_error", "unknown_url")
+        error(t, s.post("/v1/embeddings", {"input": "x", "model": "m"}, key), 404, "invalid_request_error", "model_not_found", "model")
         with s.connect() as c:
             c.send_request("POST", CHAT, {**key, "Content-Length": str(65 << 20)})
             error(t, c.response(), 413, "invalid_request_error", None)

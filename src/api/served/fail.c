@@ -86,3 +86,17 @@ void served_fail_with(struct call *c, enum err e, const struct err_note *why)
     }
     served_fail(c, &f);
 }
+
+void served_fail_start(struct call *c, enum err e, const struct err_note *why)
+{
+    struct family_error f;
+
+    if (e != ERR_MODEL_NOT_FOUND) {
+        served_fail_with(c, e, why);
+        return;
+    }
+    served_error_of(&f, e, why, &c->r->arena);
+    f.status = 404;
+    f.param = STR("model");
+    served_fail(c, &f);
+}

@@ -251,11 +251,3 @@ void served_ollama_elsewhere(struct call *c)
         .message = STR("models are managed by the commands sema pull, sema models and sema rm")};
     served_fail(c, &e);
 }
-
-void served_no_embeddings(struct call *c)
-{
-    const struct family_error e = {.status = c->family == FAMILY_OLLAMA ? 501 : 404,
-                                   .code = "unknown_url",
-                                   .message = STR("embeddings are not offered")};
-    served_fail(c, &e);
-}

@@ -393,7 +393,7 @@ static void make_id(struct served *s)
     s->began_us = clock_mono_us();
 }
 
-static bool parse(struct call *c, yyjson_doc **out, struct family_error *why)
+bool served_parse(struct call *c, yyjson_doc **out, struct family_error *why)
 {
     struct json_fault fault;
     struct arena *a = &c->r->arena;
@@ -443,21 +443,6 @@ static enum err start(struct served *s, struct err_note *why)
     return reply_start(&s->reply, c->api->parts.models, c->at->loop, &ask, to, why);
 }
 
-/* An unknown model that the client named is its mistake; the same class from upstream is not. */
-static void fail_start(struct served *s, enum err e, const struct err_note *why)
-{
-    struct family_error f;
-
-    if (e == ERR_MODEL_NOT_FOUND) {
-        served_error_of(&f, e, why, s->arena);
-        f.status = 404;
-        f.param = STR("model");
-        served_fail(s->call, &f);
-    } else {
-        served_fail_with(s->call, e, why);
-    }
-}
-
 void served_run(struct call *c, const struct served_dialect *d)
 {
     struct family_error bad = {.status = 503,
@@ -467,7 +452,7 @@ void served_run(struct call *c, const struct served_dialect *d)
     struct served *s = arena_new(&c->r->arena, struct served);
     yyjson_doc *doc = NULL;
 
-    if (s == NULL || !parse(c, &doc, &bad)) {
+    if (s == NULL || !served_parse(c, &doc, &bad)) {
         served_fail(c, &bad);
         return;
     }
@@ -493,7 +478,7 @@ void served_run(struct call *c, const struct served_dialect *d)
     s->model_name = s->model;
     enum err e = start(s, &why);
     if (e) {
-        fail_start(s, e, &why);
+        served_fail_start(c, e, &why);
         yyjson_doc_free(doc);
         return;
     }

@@ -111,7 +111,26 @@ void served_fail(struct call *c, const struct family_error *e);
 /* The two in one, with Retry-After where it belongs. */
 void served_fail_with(struct call *c, enum err e, const struct err_note *why);
 
+/* Of a request that was not begun: an unknown model that the client named is its mistake (404); the
+ * same class from upstream is not. */
+void served_fail_start(struct call *c, enum err e, const struct err_note *why);
+
+/* ---- counts of tokens (count.c) ---- */
+
+/* What differs between families.  The body is read into s->ask and s->model as for an answer. */
+struct served_count_form {
+    bool (*read)(struct served *s, yyjson_val *root, struct family_error *why);
+    void (*write)(const struct served *s, int64_t tokens, struct buf *out); /* the whole body */
+};
+/* Exact by the local model's tokenizer or a free call upstream, else an estimate.  What a count
+ * route's `answer` calls. */
+void served_count(struct call *c, const struct served_count_form *f);
+int64_t served_count_guess(const struct ask *q); /* four bytes a token */
+
 /* ---- reading: each false fills *why (400, the field as param) ---- */
+
+/* The body, an object; *out is freed by yyjson_doc_free. */
+bool served_parse(struct call *c, yyjson_doc **out, struct family_error *why);
 
 struct served_field {
     yyjson_val *v;

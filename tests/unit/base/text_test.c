@@ -1,6 +1,7 @@
 /* Views, UTF-8 and time as text. */
 #include "check.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/rand.h"
@@ -101,12 +102,47 @@ static void test_uuid(void **state)
                hash_str(STR("a")) != hash_str(STR("b")));
 }
 
+/* The vectors of RFC 4648 section 10, both ways; padding may be missing. */
+static void test_base64(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+    };
+    static const char *const bad[] = {"Z", "Zm9v!", "Zm=v", "Z===", "====", "Zm9vY", "Zg==Zg=="};
+    struct buf b;
+
+    buf_init(&b, 1000);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        str text = str_of(pairs[i][1]);
+        buf_clear(&b);
+        base64_encode(&b, str_of(pairs[i][0]));
+        check_str(buf_str(&b), text);
+        for (int cut = 0; cut < 2; cut++) {
+            buf_clear(&b);
+            check_true(base64_decode(&b, text));
+            check_str(buf_str(&b), str_of(pairs[i][0]));
+            while (str_ends(text, STR("="))) text.len--;
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        check_true(!base64_decode(&b, str_of(bad[i])));
+    buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),          cmocka_unit_test(test_u64),
         cmocka_unit_test(test_secret_compare), cmocka_unit_test(test_utf8),
         cmocka_unit_test(test_times),          cmocka_unit_test(test_uuid),
+        cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests_name("base/text", tests, NULL, NULL);
 }
