@@ -1,26 +1,52 @@
 /* sema test-backends: is each backend that has its credential set up right?  A provider's free call
- * says it (a list of models, the key checked); a local model answers a question; --ask asks the
- * others too. */
+ * says it (its list of models, for which the key is needed); a local model, and a provider without
+ * such a call, answers a short question.  --ask has all of them answer, --free none that may
+ * charge.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <uv.h>
+
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "cli/command.h"
 #include "cli/compose.h"
 #include "http/client.h"
 
-enum { TESTS_MAX = 16, ANSWER_TOKENS = 16, TEXT_BYTES_MAX = 1 << 20 };
-
-/* Models to check a key with, where the settings name none of the type. */
-static const struct conf_model usual[] = {
-    {"openai", "gpt-4.1-mini"},
-    {"anthropic", "claude-haiku-4-5"},
-    {"google", "gemini-2.5-flash"},
-    {"minimax", "MiniMax-M1"},
-    {"hf_api", "meta-llama/Llama-3.3-70B-Instruct"},
+enum {
+    TESTS_MAX = 16,
+    ANSWER_TOKENS = 16,
+    TEXT_BYTES_MAX = 1 << 20,
+    REMOTE_MS_MAX = 60 * 1000, /* somebody waits for the line; a local model may load for longer */
+    LIST_MS_MAX = 15 * 1000,
 };
+
+/* What is known of a type: the model to check a key with where the settings name none, the settings
+ * of address and key, and whether its list of models is for holders of a key: Hugging Face's is for
+ * everybody, MiniMax has none. */
+static const struct usual {
+    struct conf_model model;
+    const char *address, *key;
+    bool list_wants_key;
+} usual[] = {
+    {{"openai", "gpt-4.1-mini"}, "OPENAI_BASE_URL", "OPENAI_API_KEY", true},
+    {{"anthropic", "claude-haiku-4-5"}, "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", true},
+    {{"google", "gemini-2.5-flash"}, "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY", true},
+    {{"minimax", "MiniMax-M1"}, "MINIMAX_API_URL", "MINIMAX_API_KEY", false},
+    {{"hf_api", "meta-llama/Llama-3.3-70B-Instruct"}, "HF_INFERENCE_URL", "HF_API_TOKEN", false},
+    {{"local", "sema-guide"}, NULL, NULL, false},
+};
+
+/* NULL: the tests' own type. */
+static const struct usual *usual_of(const char *type)
+{
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (strcmp(usual[i].model.type, type) == 0) return &usual[i];
+    return NULL;
+}
 
 struct test {
     struct conf_model model;
@@ -31,8 +57,9 @@ struct test {
     struct ask ask;
     struct part part;
     struct message message;
-    bool asks;
-    uint64_t total_ms; /* an answer may take no longer */
+    enum { BY_ITSELF, BY_ASKING, BY_FREE_CALLS } by;
+    bool asked, listed; /* what was done */
+    uint64_t total_ms;  /* an answer may take no longer */
 
     enum err e;
     struct err_note why; /* of a failure; of a success: a warning */
@@ -48,6 +75,7 @@ static void end(struct test *t, enum err e, const struct err_note *why)
     t->e = e;
     if (why) t->why = *why;
     loop_stop(t->loop);
+    uv_stop(loop_uv(t->loop)); /* kept connections end after the loop */
 }
 
 static void on_text(void *ctx, str text)
@@ -79,9 +107,23 @@ static void ask(struct test *t)
     t->ask.max_tokens = ANSWER_TOKENS;
     t->ask.stream = true;
     t->ask.deadline_ms = loop_now_ms(t->loop) + t->total_ms;
+    t->asked = true;
     t->began_us = clock_mono_us();
     enum err e = t->ops->ask(&t->answer, t->backend, t->loop, &t->ask, to, &why);
     if (e) end(t, e, &why);
+}
+
+/* A list that came needed the key; none, and nothing is known yet. */
+static void on_list(void *ctx, enum err e, const struct backend_offer *at, size_t count)
+{
+    struct test *t = ctx;
+
+    (void)at;
+    t->listed = e == ERR_NONE && count > 0;
+    if (t->listed || t->by == BY_FREE_CALLS)
+        end(t, ERR_NONE, NULL);
+    else
+        ask(t);
 }
 
 static void on_ready(void *ctx, enum err e, const struct err_note *why)
@@ -90,10 +132,16 @@ static void on_ready(void *ctx, enum err e, const struct err_note *why)
 
     t->ready_ms = (int64_t)(clock_mono_us() - t->began_us) / 1000;
     if (why) t->why = *why;
-    if (e || !t->asks)
+    const struct usual *u = usual_of(t->model.type);
+    bool charges = u && u->key;
+    if (e)
         end(t, e, why);
-    else
+    else if (!charges || t->by == BY_ASKING)
         ask(t);
+    else if (u->list_wants_key && t->ops->list)
+        t->ops->list(t->backend, t->loop, LIST_MS_MAX, on_list, t);
+    else
+        on_list(t, ERR_NONE, NULL, 0);
 }
 
 static void begin(struct task *task);
@@ -121,6 +169,8 @@ static void run_test(struct test *t, const struct program *p, const struct conf 
     t->e = compose_model(&conf, p, c, t->model, MODEL_OTHER, &t->why);
     if (t->e) return;
     conf.conf.retries = 0;
+    bool is_remote = strcmp(t->model.type, "local") != 0;
+    if (is_remote && conf.conf.total_ms > REMOTE_MS_MAX) conf.conf.total_ms = REMOTE_MS_MAX;
     t->total_ms = conf.conf.total_ms;
     t->ops = conf.ops;
     t->e = loop_new(&t->loop, &t->why);
@@ -155,7 +205,7 @@ static bool has_key(const struct program *p, const struct conf *c, const char *t
 static void add(struct test *tests, size_t *count, struct conf_model m, const char *only)
 {
     if (m.type == NULL || m.name == NULL || *count == TESTS_MAX) return;
-    if (only && strcmp(m.type, only) != 0) return;
+    if (only && !str_eq_nocase(str_of(m.type), str_of(only))) return;
     for (size_t i = 0; i < *count; i++)
         if (strcmp(tests[i].model.type, m.type) == 0 && strcmp(tests[i].model.name, m.name) == 0)
             return;
@@ -178,24 +228,62 @@ static size_t choose(struct test *tests, const struct program *p, const struct c
     for (int i = 0; i < c->fallbacks_count; i++) add(tests, &count, c->fallbacks[i], only);
     add(tests, &count, c->reasoning, only);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        if ((has_key(p, c, usual[i].type) || only) && !has_type(tests, count, usual[i].type))
-            add(tests, &count, usual[i], only);
+        if ((has_key(p, c, usual[i].model.type) || only) &&
+            !has_type(tests, count, usual[i].model.type))
+            add(tests, &count, usual[i].model, only);
     return count;
 }
 
 /* ---- telling ---- */
 
+/* The setting to change, in words; NULL when the reason names it itself, or none would help. */
+static const char *advice(const struct test *t, char to[128])
+{
+    const struct usual *u = usual_of(t->model.type);
+
+    if (u == NULL || u->key == NULL) return NULL;
+    switch (t->e) {
+    case ERR_NETWORK:
+    case ERR_TIMEOUT:
+    case ERR_SERVER:
+        snprintf(to, 128, "see %s, and HTTPS_PROXY if a proxy is needed", u->address);
+        return to;
+    case ERR_AUTH: /* said by the free call itself, not by a refused question */
+        if (strstr(t->why.text, u->key)) return NULL;
+        snprintf(to, 128, "see %s", u->key);
+        return to;
+    case ERR_MODEL_NOT_FOUND: return "see MODEL_NAME (or FALLBACK_, REASONING_MODEL_NAME)";
+    case ERR_QUOTA: return "the account at the provider has nothing left";
+    case ERR_RATE_LIMIT:
+    case ERR_OVERLOADED: return "nothing to change: try again later";
+    default: return NULL;
+    }
+}
+
+static const char *how(const struct test *t)
+{
+    return t->asked    ? "asked"
+           : t->listed ? "free call, nothing asked"
+                       : "reached, key not checked: no free call does";
+}
+
 static void print_text(const struct test *t)
 {
-    printf("%-9s %-44s ", t->model.type, t->model.name);
+    char words[128];
+
+    printf("%-9s %-36s ", t->model.type, t->model.name);
     if (t->e) {
-        printf("FAILED  %s: %s\n", err_row(t->e)->text, err_text(&t->why, t->e));
+        const char *what = advice(t, words);
+        printf("FAILED  %s: %s%s%s\n", err_row(t->e)->text, err_text(&t->why, t->e),
+               what ? "; " : "", what ? what : "");
         return;
     }
     printf("ok      ready in %lld ms", (long long)t->ready_ms);
     if (t->first_ms >= 0) printf(", first token after %lld ms", (long long)t->first_ms);
     if (t->tokens >= 0) printf(", %lld tokens", (long long)t->tokens);
-    if (t->why.text[0]) printf("  (%s)", t->why.text);
+    printf(" (%s)", how(t));
+    if (t->why.text[0])
+        printf("; %s%s", t->why.text, t->asked ? "" : "; --ask tells whether it answers");
     putchar('\n');
 }
 
@@ -210,10 +298,13 @@ static void put_number(struct json_out *o, const char *key, int64_t n)
 
 static void put_json(struct json_out *o, const struct test *t)
 {
+    char words[128];
+
     json_object(o);
     json_key(o, "backend"), json_text(o, str_of(t->model.type));
     json_key(o, "model"), json_text(o, str_of(t->model.name));
     json_key(o, "ok"), json_bool(o, t->e == ERR_NONE);
+    json_key(o, "asked"), json_bool(o, t->asked);
     put_number(o, "ready_ms", t->ready_ms);
     put_number(o, "first_token_ms", t->first_ms);
     put_number(o, "tokens", t->tokens);
@@ -222,6 +313,7 @@ static void put_json(struct json_out *o, const struct test *t)
     json_text_or_null(o, t->e             ? str_of(err_text(&t->why, t->e))
                          : t->why.text[0] ? str_of(t->why.text)
                                           : STR_NONE);
+    json_key(o, "advice"), json_text_or_null(o, str_of(advice(t, words)));
     json_end_object(o);
 }
 
@@ -231,11 +323,15 @@ static int run(struct cli *c)
     struct conf *conf;
     struct err_note why = {.text = ""};
     const char *only = cli_flag(c, "backend");
-    bool json = cli_flag(c, "json"), all = cli_flag(c, "ask");
+    bool json = cli_flag(c, "json"), all = cli_flag(c, "ask"), none = cli_flag(c, "free");
     struct buf text;
     int failed = 0;
 
+    const struct log_conf log = {.threshold = LEVEL_CRITICAL, .to_stderr = true};
+
+    if (all && none) return cli_fail(c, "either --ask or --free");
     if (!cli_conf(c, NULL, &conf)) return EXIT_MISTAKE;
+    log_open(&log, NULL); /* the lines below say it */
     enum err e = compose_model_name(c->program, conf, &why);
     if (e) {
         conf_free(conf);
@@ -244,15 +340,15 @@ static int run(struct cli *c)
     size_t count = choose(tests, c->program, conf, only);
     if (count == 0) {
         conf_free(conf);
-        return cli_fail(c, "unknown backend \"%s\"", only ? only : "");
+        return cli_fail(c, "unknown backend \"%s\"; one of %s", only ? only : "",
+                        "local, hf_api, openai, anthropic, minimax, google");
     }
     buf_init(&text, TEXT_BYTES_MAX);
     struct json_out o = json_begin(&text);
     if (json) json_array(&o);
     for (size_t i = 0; i < count; i++) {
         struct test *t = &tests[i];
-        t->asks =
-            all || strcmp(t->model.type, "local") == 0 || strcmp(t->model.type, "scripted") == 0;
+        t->by = all ? BY_ASKING : none ? BY_FREE_CALLS : BY_ITSELF;
         run_test(t, c->program, conf);
         failed += t->e != ERR_NONE;
         if (json)
@@ -273,6 +369,7 @@ static int run(struct cli *c)
 static const struct cli_flag flags[] = {
     {"backend", "NAME", "this backend only"},
     {"ask", NULL, "ask each for a short answer, which a provider may charge for"},
+    {"free", NULL, "ask none that may charge for it; a key without a free call stays unchecked"},
     {"json", NULL, "as a JSON array"},
 };
 
@@ -281,9 +378,11 @@ const struct command command_test_backends = {
     .args = "",
     .text = "check each backend that has its credential; the exit status counts failures",
     .more =
-        "Providers are asked by calls that are free of charge: the key is checked, and the model\n"
-        "looked up.  Local models answer a short question.  --ask has every backend answer one,\n"
-        "and shows the time to the first token and the tokens.\n",
+        "Where a provider has a call that is free of charge and wants the key (its list of\n"
+        "models), that call checks key, address and model.  A local model answers a short\n"
+        "question, and so does a provider without such a call (MiniMax, Hugging Face).  Each line\n"
+        "says which it was; with an answer, the time to the first token and the tokens; after a\n"
+        "failure, the reason and the setting to change.  --ask has every backend answer.\n",
     .flags = flags,
     .flags_count = sizeof flags / sizeof *flags,
     .settings = true,
