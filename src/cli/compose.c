@@ -193,9 +193,10 @@ enum err compose_chat(struct compose *to, const struct program *p, const struct 
 void compose_tell_failure(const struct conf *c, enum err e, const struct err_note *why)
 {
     char text[sizeof why->text + 64];
-    bool credential = e == ERR_AUTH || e == ERR_CREDENTIAL;
+    /* Which of the models a file or name belongs to, the note says itself (a gated one's, too). */
+    bool credential = (e == ERR_AUTH || e == ERR_CREDENTIAL) &&
+                      !str_starts(str_of(err_text(why, e)), STR("model \""));
 
-    /* Which of the models a file or name belongs to, the note says itself. */
     snprintf(text, sizeof text, "%s%s%s%s", credential ? "MODEL_TYPE=" : "",
              credential ? c->model.type : "", credential ? ": " : "", err_text(why, e));
     log_event(LEVEL_ERROR, "serve", "startup_failed", LOG_CSTR("error", text));

@@ -96,8 +96,10 @@ static enum err judge(struct pull *p, const struct fetch_head *h, const char *wh
             "is gated: accept its licence at https://huggingface.co/%.*s/%.*s and set HF_TOKEN",
             STR_ARG(owner), STR_ARG(name));
     if (h->status == 404)
-        return err_set(why, ERR_NOT_FOUND, "the hub has no %s %.*s/%.*s", what, STR_ARG(owner),
-                       STR_ARG(name));
+        return err_set(why, ERR_NOT_FOUND,
+                       "the hub has no %s %.*s/%.*s; is the name spelt right? (a private one needs "
+                       "HF_TOKEN)",
+                       what, STR_ARG(owner), STR_ARG(name));
     if (h->status == 429) return err_set(why, ERR_RATE_LIMIT, "the hub's rate limit");
     return err_set(why, ERR_SERVER, "the hub answered %ld", h->status);
 }
@@ -480,8 +482,11 @@ static enum err check_room(struct pull *p, const struct repo_choice *c, struct e
     if (statvfs(p->folder, &fs) != 0) return ERR_NONE;
     int64_t room = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
     if (need <= room) return ERR_NONE;
-    return err_set(why, ERR_IO, "needs %.1f GB in %s, %.1f GB are free", (double)need / 1e9,
-                   p->folder, (double)room / 1e9);
+    return err_set(
+        why, ERR_IO,
+        "needs %.1f GB in %s, %.1f GB are free; make room, or set HF_HUB_CACHE to another "
+        "disk",
+        (double)need / 1e9, p->folder, (double)room / 1e9);
 }
 
 static enum err list_repo(struct pull *p, struct err_note *why)
