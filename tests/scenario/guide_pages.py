@@ -15,6 +15,7 @@ NOT_RUN = {
     "docs/guide/backends.md": 1,
     "docs/guide/clients.md": 7,
     "docs/guide/first-answer.md": 1,
+    "docs/guide/installing.md": 1,
     "docs/guide/sessions.md": 1,
 }
 
