@@ -105,7 +105,10 @@ static enum err open_files(struct backend *b, struct files **out, struct err_not
     const char *path;
     enum err e =
         hub_find(&path, b->conf.model, b->conf.model_path, b->conf.hub_cache, &b->arena, why);
-    if (e == ERR_NOT_FOUND && may_pull(b)) e = pull_files(b, &path, why);
+    if (e == ERR_NOT_FOUND && may_pull(b)) {
+        *why = (struct err_note){0}; /* a note beside success is a warning */
+        e = pull_files(b, &path, why);
+    }
     return e ? e : of_model(files_open(out, path, why));
 }
 

@@ -12,8 +12,9 @@ struct conf;
 enum { CLI_FLAGS_MAX = 16, CLI_ARGS_MAX = 64 };
 
 struct cli_flag {
-    const char *name;  /* without dashes */
-    const char *value; /* how its value is called, "DIR"; NULL: it takes none */
+    const char *name; /* without dashes */
+    const char
+        *value; /* how its value is called, "DIR", or all of them, "a|b"; NULL: it takes none */
     const char *text;
 };
 

@@ -27,7 +27,7 @@ static int run(struct cli *c)
 
 static const struct cli_flag flags[] = {
     {"json", NULL, "as one JSON object"},
-    {"document", "FORMAT", "the table of settings instead: env (.env.example), markdown, man"},
+    {"document", "env|markdown|man", "the table of settings instead, as .env.example or a page"},
 };
 
 const struct command command_config = {

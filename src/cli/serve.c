@@ -21,6 +21,7 @@
 #include "chat/models.h"
 #include "cli/command.h"
 #include "cli/compose.h"
+#include "cli/notify.h"
 #include "cli/process.h"
 #include "conf/conf.h"
 #include "http/client.h"
@@ -199,6 +200,7 @@ static void drain(struct serve *s, uint64_t timeout_ms)
     }
     sigaction(SIGALRM, &at_once, NULL);
     alarm((unsigned)(timeout_ms / 1000) + WATCHDOG_S);
+    notify_stopping(s->conf->notify_socket, (int64_t)timeout_ms + 2 * WATCHDOG_S * 1000);
     tell_all(s, offsetof(struct worker, drain), on_drain);
     timer_set(&s->timeout, s->workers[0].loop, timeout_ms, on_timeout);
 }
@@ -362,6 +364,7 @@ static void serve_all(struct serve *s)
     struct worker *first = &s->workers[0];
 
     s->state = SERVING;
+    notify_ready(s->conf->notify_socket);
     s->workers_left = s->workers_count;
     first->start.run = on_start;
     loop_post(first->loop, &first->start);

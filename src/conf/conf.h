@@ -88,6 +88,8 @@ struct conf {
     const char *api_key, *jwt_secret;
     const char *system_prompt, *system_prompt_chat, *system_prompt_code, *system_prompt_creative;
 
+    const char *notify_socket; /* NOTIFY_SOCKET of sd_notify(3); no setting: a manager gives it */
+
     struct conf_state *state; /* memory, and where each value came from */
 };
 
@@ -118,6 +120,16 @@ void conf_print(const struct conf *c, FILE *to, bool json);
 /* The part of --help that lists the settings as flags; and the tables that documents are made from:
  * "markdown" (docs/guide/settings.md), "env" (.env.example), "man"; false for another format. */
 void conf_help(FILE *to);
+/* Each setting that is a flag, in the order of the help; what is given lives as long as the call.
+ * `words`: all values, NULL-terminated, or NULL. */
+struct conf_flag {
+    const char *name; /* without dashes */
+    const char *text; /* one sentence or two */
+    const char *const *words;
+    bool path;
+};
+typedef void conf_flag_fn(void *ctx, const struct conf_flag *f);
+void conf_flags(conf_flag_fn *each, void *ctx);
 bool conf_document(FILE *to, const char *format);
 
 /* Whether HOST is a loopback address: decides several defaults. */

@@ -91,6 +91,24 @@ void conf_help(FILE *to)
     buf_fini(&text);
 }
 
+void conf_flags(conf_flag_fn *each, void *ctx)
+{
+    static const char *const bools[] = {"true", "false", NULL};
+
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *r = &settings[i];
+        char name[SETTING_NAME_BYTES_MAX];
+        if (!settings_is_flag(r)) continue;
+        settings_flag(name, r->name);
+        each(ctx, &(struct conf_flag){.name = r->flag ? r->flag : name,
+                                      .text = r->text,
+                                      .words = r->type == SETTING_BACKEND ? settings_backends
+                                               : r->type == SETTING_BOOL  ? bools
+                                                                          : r->words,
+                                      .path = r->type == SETTING_PATH});
+    }
+}
+
 /* ---- documents ---- */
 
 static void markdown(struct buf *to)

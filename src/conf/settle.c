@@ -295,6 +295,7 @@ static void settle_sessions(struct conf *c)
 
 void settle_defaults(struct conf *c)
 {
+    c->notify_socket = conf_env(c, "NOTIFY_SOCKET");
     settle_server(c);
     settle_models(c);
     settle_proxy(c);

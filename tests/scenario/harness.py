@@ -36,7 +36,7 @@ import urllib.parse
 import urllib.request
 
 __all__ = [
-    "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "case", "main", "jwt", "quote",
+    "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "Skipped", "case", "main", "jwt", "quote",
     "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
     "BINARY", "run_sema", "sanitized",
 ]
@@ -59,6 +59,10 @@ SLOW = float(os.environ.get("SEMA_TEST_SLOW", "1"))
 
 class Failed(Exception):
     pass
+
+
+class Skipped(Exception):
+    """A case that this machine cannot run; its text says what is missing."""
 
 
 class Closed(Exception):
@@ -108,9 +112,9 @@ def run_sema(*args, env=None, folder=None, timeout=20, stdin=None):
 
 class Server:
     """`with Server(NAME=value, ...) as s`: a running `sema serve`.  `script`: lines of a scripted backend; `folder`: kept
-    between servers (a restart); `unset`: names of the defaults below to leave out."""
+    between servers (a restart); `unset`: names of the defaults below to leave out; `command`: in place of `sema serve`."""
 
-    def __init__(self, script=None, folder=None, args=(), unset=(), wait_ready=True, **env):
+    def __init__(self, script=None, folder=None, args=(), unset=(), wait_ready=True, command=None, **env):
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="sema-test-")
         self.log_path = os.path.join(self.folder, f"out-{time.monotonic_ns()}")
@@ -129,7 +133,7 @@ class Server:
             defaults.pop(name)
         defaults.update(env)
         self.env = clean_env(self.folder, defaults)
-        self.args = list(args)
+        self.args = [*(command or [BINARY, "serve"]), *args]
         self.host = "127.0.0.1"
         self.port = None
         self.process = None
@@ -141,7 +145,7 @@ class Server:
 
     def start(self):
         out, err = open(self.log_path, "wb"), open(self.err_path, "wb")
-        self.process = subprocess.Popen([BINARY, "serve", *self.args], cwd=self.folder, env=self.env, stdout=out, stderr=err,
+        self.process = subprocess.Popen(self.args, cwd=self.folder, env=self.env, stdout=out, stderr=err,
                                         stdin=subprocess.DEVNULL)
         out.close()
         err.close()
@@ -782,6 +786,8 @@ def main():
         try:
             function(Checks())
             print(f"ok {number} - {name}", flush=True)
+        except Skipped as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
         except Exception as error:  # a case may fail in any way; the others still run
             bad += 1
             where = traceback.extract_tb(error.__traceback__)
