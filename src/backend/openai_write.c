@@ -141,6 +141,8 @@ static void put_message(struct writer *w, const struct message *m)
         json_null(o);
     else if (m->role == ROLE_TOOL && texts == 0 && w->form->full)
         json_text(o, STR("(no result)"));
+    else if (m->role == ROLE_USER && texts == 0 && w->form->full)
+        json_text(o, STR("(start)"));
     else
         put_text_of(w, m);
     if (m->role == ROLE_ASSISTANT && w->form->reasoning_of && w->q->tools_count)

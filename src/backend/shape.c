@@ -15,6 +15,8 @@ struct work {
 
     str *folded; /* system texts that wait for the next user message */
     size_t folded_count;
+    str *lifted; /* those of shape.system */
+    size_t lifted_count;
 
     /* ids that occur, to keep every new one apart: open addressing, a power of two */
     uint64_t *ids;
@@ -24,9 +26,21 @@ struct work {
     /* the open round: calls of the last assistant message, and what came since */
     struct message *results; /* one for each call of the round; .role is ROLE_TOOL when there */
     str *own_ids;            /* the calls' ids as they came */
-    size_t round_calls;
+    size_t round_calls, round_cap;
+    struct part *round_parts; /* of the message that makes the calls, with room to grow */
+    size_t round_parts_cap;
+    struct waiting *waiting; /* calls by their own id: made at the round's first result */
+    size_t *next_waiting;    /* for each call: the next of the same id, or NOBODY */
+    size_t waiting_mask;
     struct message *held; /* what stood between calls and results */
     size_t held_count;
+};
+
+#define NOBODY SIZE_MAX
+
+struct waiting {
+    size_t first; /* call of this id that has no result yet; NOBODY */
+    size_t named; /* any call of this id; NOBODY: the place is free */
 };
 
 static void *take(struct work *w, size_t count, size_t each)
@@ -34,6 +48,18 @@ static void *take(struct work *w, size_t count, size_t each)
     void *p = w->failed ? NULL : arena_take_array(w->arena, count, each);
     if (p == NULL) w->failed = true;
     return p;
+}
+
+/* Room for `want` elements where there is room for *cap: the bytes taken in all stay linear. */
+static void *grow(struct work *w, void *at, size_t used, size_t *cap, size_t want, size_t each)
+{
+    if (want <= *cap) return at;
+    size_t more = *cap * 2 > want ? *cap * 2 : want;
+    void *to = take(w, more, each);
+    if (to == NULL) return at;
+    if (used) memcpy(to, at, used * each);
+    *cap = more;
+    return to;
 }
 
 /* ---- ids ---- */
@@ -133,6 +159,25 @@ static str joined_text(struct work *w, const struct message *m)
     return (str){to ? to : "", at};
 }
 
+/* By blank lines. */
+static str join_texts(struct work *w, const str *texts, size_t count)
+{
+    size_t len = 0, at = 0;
+
+    if (count == 1) return texts[0];
+    for (size_t i = 0; i < count; i++) len += texts[i].len + 2;
+    char *to = take(w, len ? len : 1, 1);
+    for (size_t i = 0; to && i < count; i++) {
+        if (at && texts[i].len) {
+            memcpy(to + at, "\n\n", 2);
+            at += 2;
+        }
+        memcpy(to + at, texts[i].at, texts[i].len);
+        at += texts[i].len;
+    }
+    return (str){to ? to : "", at};
+}
+
 static void put(struct work *w, struct message m)
 {
     if (!w->failed) w->at[w->count++] = m;
@@ -190,6 +235,7 @@ static void close_round(struct work *w)
         put(w, *r);
     }
     w->round_calls = 0;
+    w->waiting = NULL;
     for (size_t i = 0; i < w->held_count; i++) {
         if (w->held[i].role == ROLE_USER)
             put_user(w, w->held[i]);
@@ -206,26 +252,23 @@ static void add_calls(struct work *w, struct message *m)
 
     for (size_t i = 0; i < m->count; i++) calls += m->parts[i].kind == PART_TOOL_CALL;
     if (calls == 0) return;
+    size_t cap = w->round_cap;
     struct part *parts = take(w, m->count, sizeof *parts);
-    struct message *results = take(w, n + calls, sizeof *results);
-    str *own_ids = take(w, n + calls, sizeof *own_ids);
+    w->results = grow(w, w->results, n, &w->round_cap, n + calls, sizeof *w->results);
+    w->own_ids = grow(w, w->own_ids, n, &cap, n + calls, sizeof *w->own_ids);
     if (w->failed) return;
 
     memcpy(parts, m->parts, m->count * sizeof *parts);
-    if (n) memcpy(results, w->results, n * sizeof *results);
-    if (n) memcpy(own_ids, w->own_ids, n * sizeof *own_ids);
     for (size_t i = 0; i < m->count; i++) {
         if (parts[i].kind != PART_TOOL_CALL) continue;
-        own_ids[n] = parts[i].id;
+        w->own_ids[n] = parts[i].id;
         parts[i].id = fit_id(w, parts[i].id);
         /* Not there yet: only the fields that a filled-in one needs. */
-        results[n++] = (struct message){.role = ROLE_ASSISTANT,
-                                        .tool_call_id = parts[i].id,
-                                        .tool_name = parts[i].name};
+        w->results[n++] = (struct message){.role = ROLE_ASSISTANT,
+                                           .tool_call_id = parts[i].id,
+                                           .tool_name = parts[i].name};
     }
     m->parts = parts;
-    w->results = results;
-    w->own_ids = own_ids;
     w->round_calls = n;
 }
 
@@ -233,33 +276,65 @@ static void add_calls(struct work *w, struct message *m)
  * it. */
 static bool round_is_fresh(const struct work *w)
 {
-    if (w->round_calls == 0 || w->held_count) return false;
-    for (size_t i = 0; i < w->round_calls; i++)
-        if (w->results[i].role == ROLE_TOOL) return false;
-    return true;
+    return w->round_calls && !w->held_count && !w->waiting;
 }
 
+/* `to` is the message that opened the round. */
 static void append_parts(struct work *w, struct message *to, const struct message *m)
 {
-    struct part *parts = take(w, to->count + m->count, sizeof *parts);
-    if (parts == NULL) return;
-    memcpy(parts, to->parts, to->count * sizeof *parts);
+    if (to->parts != w->round_parts) {
+        w->round_parts_cap = 0;
+        w->round_parts = NULL;
+    }
+    struct part *parts = grow(w, (void *)to->parts, to->count, &w->round_parts_cap,
+                              to->count + m->count, sizeof *parts);
+    if (w->failed) return;
     memcpy(parts + to->count, m->parts, m->count * sizeof *parts);
+    w->round_parts = parts;
     to->parts = parts;
     to->count += m->count;
 }
 
+static struct waiting *waiting_for(struct work *w, str id)
+{
+    size_t i = hash_str(id) & w->waiting_mask;
+
+    while (w->waiting[i].named != NOBODY && !str_eq(w->own_ids[w->waiting[i].named], id))
+        i = (i + 1) & w->waiting_mask;
+    return &w->waiting[i];
+}
+
+static void await_results(struct work *w)
+{
+    size_t size = 16;
+
+    while (size < w->round_calls * 2) size *= 2;
+    struct waiting *at = take(w, size, sizeof *at);
+    w->next_waiting = take(w, w->round_calls + 1, sizeof *w->next_waiting);
+    if (w->failed) return;
+    for (size_t i = 0; i < size; i++) at[i] = (struct waiting){.first = NOBODY, .named = NOBODY};
+    w->waiting = at;
+    w->waiting_mask = size - 1;
+    for (size_t i = w->round_calls; i-- > 0;) {
+        struct waiting *its = waiting_for(w, w->own_ids[i]);
+        w->next_waiting[i] = its->first;
+        its->first = its->named = i;
+    }
+}
+
 static void take_result(struct work *w, const struct message *m)
 {
-    for (size_t i = 0; i < w->round_calls; i++) {
-        if (w->results[i].role == ROLE_TOOL || !str_eq(w->own_ids[i], m->tool_call_id)) continue;
-        struct message r = *m;
-        r.tool_call_id = w->results[i].tool_call_id;
-        if (r.tool_name.len == 0) r.tool_name = w->results[i].tool_name;
-        w->results[i] = r;
+    if (w->round_calls && !w->waiting) await_results(w);
+    struct waiting *its = w->round_calls && !w->failed ? waiting_for(w, m->tool_call_id) : NULL;
+    if (its == NULL || its->first == NOBODY) {
+        w->out->dropped_results++;
         return;
     }
-    w->out->dropped_results++;
+    struct message r = *m, *to = &w->results[its->first];
+    its->first = w->next_waiting[its->first];
+    r.tool_call_id = to->tool_call_id;
+    if (r.tool_name.len == 0) r.tool_name = to->tool_name;
+    *to = r;
 }
 
 /* ---- the whole ---- */
@@ -283,12 +358,9 @@ static void add_system(struct work *w, const struct message *m, bool late)
     if (w->flags & fold) {
         w->folded[w->folded_count++] = text;
     } else if (w->flags & SHAPE_LIFT_SYSTEM) {
-        str all = w->out->system;
         for (size_t i = 0; i < m->count; i++)
             w->out->system_cache = w->out->system_cache || m->parts[i].cache;
-        w->out->system =
-            all.len ? arena_strf(w->arena, "%.*s\n\n%.*s", STR_ARG(all), STR_ARG(text)) : text;
-        if (w->out->system.at == NULL) w->failed = true;
+        w->lifted[w->lifted_count++] = text;
     } else if (w->round_calls) {
         w->held[w->held_count++] = *m;
     } else {
@@ -327,34 +399,47 @@ static void add(struct work *w, const struct message *from)
     }
 }
 
-/* Texts of two adjacent messages are parts of one, a blank line between them. */
+/* The messages from..to have one role: into the first.  Texts that meet at a border are parts of
+ * one text, a blank line between them. */
+static struct message merged(struct work *w, size_t from, size_t to)
+{
+    struct message m = w->at[from];
+    size_t room = 0, count = 0, chained = 0;
+
+    for (size_t i = from; i < to; i++) room += w->at[i].count;
+    struct part *parts = take(w, room + 1, sizeof *parts);
+    str *chain = take(w, to - from, sizeof *chain); /* of which the last part is made */
+    for (size_t i = from; !w->failed && i < to; i++) {
+        for (size_t k = 0; k < w->at[i].count; k++) {
+            struct part p = w->at[i].parts[k];
+            bool joins =
+                k == 0 && count && parts[count - 1].kind == PART_TEXT && p.kind == PART_TEXT;
+            if (joins) {
+                if (chained == 0) chain[chained++] = parts[count - 1].text;
+                chain[chained++] = p.text;
+                parts[count - 1].cache = parts[count - 1].cache || p.cache;
+                continue;
+            }
+            if (chained) parts[count - 1].text = join_texts(w, chain, chained);
+            chained = 0;
+            parts[count++] = p;
+        }
+    }
+    if (chained) parts[count - 1].text = join_texts(w, chain, chained);
+    m.parts = parts;
+    m.count = count;
+    return m;
+}
+
 static void merge(struct work *w)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < w->count; i++) {
-        struct message *m = &w->at[i], *last = n ? &w->at[n - 1] : NULL;
-        bool same = last && last->role == m->role && m->role != ROLE_TOOL;
-        struct part *parts = same ? take(w, last->count + m->count, sizeof *parts) : NULL;
-        if (!same || w->failed) {
-            w->at[n++] = *m;
-            continue;
-        }
-        size_t count = last->count;
-        memcpy(parts, last->parts, count * sizeof *parts);
-        for (size_t k = 0; k < m->count; k++) {
-            bool joins =
-                k == 0 && parts[count - 1].kind == PART_TEXT && m->parts[k].kind == PART_TEXT;
-            if (!joins) {
-                parts[count++] = m->parts[k];
-                continue;
-            }
-            struct message two = {.parts = (struct part[]){parts[count - 1], m->parts[k]},
-                                  .count = 2};
-            parts[count - 1].text = joined_text(w, &two);
-        }
-        last->parts = parts;
-        last->count = count;
+    for (size_t i = 0, next; i < w->count; i = next) {
+        enum role role = w->at[i].role;
+        for (next = i + 1; next < w->count && role != ROLE_TOOL; next++)
+            if (w->at[next].role != role) break;
+        w->at[n++] = next - i > 1 ? merged(w, i, next) : w->at[i];
     }
     w->count = n;
 }
@@ -371,6 +456,8 @@ static void put_around(struct work *w)
         w->at[first] = start;
         w->count++;
     }
+    /* An empty question is a question all the same. */
+    if (first == w->count && w->begun) put(w, (struct message){.role = ROLE_USER});
     if ((w->flags & SHAPE_LAST_USER) && w->count && w->at[w->count - 1].role == ROLE_ASSISTANT)
         put(w, text_message(w, ROLE_USER, STR("Continue.")));
 }
@@ -386,13 +473,15 @@ enum err shape_messages(struct shape *out, const struct ask *q, unsigned flags, 
             calls += q->messages[i].parts[k].kind == PART_TOOL_CALL;
     /* One for each message; besides a user message before an assistant's that folds, results, two
      * around. */
-    w.at = take(&w, 2 * q->messages_count + calls + 3, sizeof *w.at);
+    w.at = take(&w, 2 * q->messages_count + calls + 4, sizeof *w.at);
     w.held = take(&w, q->messages_count, sizeof *w.held);
     w.folded = take(&w, q->messages_count, sizeof *w.folded);
+    w.lifted = take(&w, q->messages_count, sizeof *w.lifted);
     if (calls) collect_ids(&w, q, calls);
     for (size_t i = 0; !w.failed && i < q->messages_count; i++) add(&w, &q->messages[i]);
     close_round(&w);
     if (w.folded_count) put_user(&w, (struct message){.role = ROLE_USER});
+    if (w.lifted_count && !w.failed) out->system = join_texts(&w, w.lifted, w.lifted_count);
     if (flags & SHAPE_MERGE) merge(&w);
     put_around(&w);
     if (w.failed) return ERR_MEMORY;

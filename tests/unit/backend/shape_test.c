@@ -98,6 +98,10 @@ static void test_shapes(void **state)
         {0, "u: u:V", "u:V"},
         {0, "s: u:V", "u:V"},
         {0, "u:i", "u:i"},
+        {0, "u:", "u:"},
+        {0, "s:S u:", "s:S u:"},
+        {0, "s:S", "s:S"},
+        {SHAPE_FIRST_USER, "u:", "u:(start)"},
         /* results */
         {0, "u:U a:A&+fx tx:R u:V", "u:U a:A&+fx tx/f:R u:V"},
         {0, "u:U a:+fx&+gy ty:Y tx:X", "u:U a:+fx&+gy tx/f:X ty/g:Y"},
@@ -124,6 +128,7 @@ static void test_shapes(void **state)
         {SHAPE_MERGE, "s:S s:T u:U", "s:S\n\nT u:U"},
         {SHAPE_MERGE, "a:+fx&+gy tx:X ty:Y", "a:+fx&+gy tx/f:X ty/g:Y"},
         {SHAPE_MERGE, "u:U u:i", "u:U&i"},
+        {SHAPE_MERGE, "u:U u:V&W u:X u:i u:Y", "u:U\n\nV&W\n\nX&i&Y"},
         /* the ends */
         {SHAPE_FIRST_USER, "s:S a:A u:U", "s:S u:(start) a:A u:U"},
         {SHAPE_FIRST_USER, "u:U", "u:U"},
@@ -189,6 +194,49 @@ static void test_many_calls(void **state)
     check_int(shape_messages(&s, &q, 0, &arena), ERR_NONE);
     check_int(s.count, 2 * ROUNDS);
     check_str(s.messages[2 * ROUNDS - 1].tool_call_id, s.messages[2 * ROUNDS - 2].parts[0].id);
+    free(m);
+    free(p);
+}
+
+/* Nor do those of one round, a result each, nor messages of one role in a row: in time and in
+ * memory. */
+static void test_long_rows(void **state)
+{
+    enum { COUNT = 40000, EACH_BYTES_MAX = 2000 };
+    struct message *m = calloc(2 * COUNT, sizeof *m);
+    struct part *p = calloc(COUNT, sizeof *p), text = {.kind = PART_TEXT, .text = STR("r")};
+    struct ask q = ask_none;
+    struct shape s;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        str id = arena_strf(&arena, "c%d", i % (COUNT / 2)); /* each twice */
+        p[i] = (struct part){.kind = PART_TOOL_CALL, .id = id, .name = STR("f")};
+        m[i] = (struct message){.role = ROLE_ASSISTANT, .parts = &p[i], .count = 1};
+        m[COUNT + i] =
+            (struct message){.role = ROLE_TOOL, .tool_call_id = id, .parts = &text, .count = 1};
+    }
+    q.messages = m;
+    q.messages_count = 2 * COUNT;
+    size_t before = arena.bytes;
+    check_int(shape_messages(&s, &q, SHAPE_MERGE, &arena), ERR_NONE);
+    check_int(s.count, 1 + COUNT);
+    check_int(s.messages[0].count, COUNT);
+    check_int(s.dropped_results, 0);
+    for (int i = 0; i < COUNT; i++)
+        check_str(s.messages[1 + i].tool_call_id, s.messages[0].parts[i].id);
+    check_true(arena.bytes - before < COUNT * EACH_BYTES_MAX);
+
+    static const enum role roles[] = {ROLE_USER, ROLE_SYSTEM};
+    for (size_t r = 0; r < 2; r++) {
+        for (int i = 0; i < COUNT; i++)
+            m[i] = (struct message){.role = roles[r], .parts = &text, .count = 1};
+        q.messages_count = COUNT;
+        before = arena.bytes;
+        check_int(shape_messages(&s, &q, SHAPE_MERGE | SHAPE_LIFT_SYSTEM, &arena), ERR_NONE);
+        check_int(r ? s.system.len : s.messages[0].parts[0].text.len, 3 * COUNT - 2);
+        check_true(arena.bytes - before < COUNT * EACH_BYTES_MAX);
+    }
     free(m);
     free(p);
 }
@@ -301,9 +349,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_ids_are_stable),
-        cmocka_unit_test(test_many_calls), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_tools),      cmocka_unit_test(test_too_many_tools),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_ids_are_stable),
+        cmocka_unit_test(test_many_calls),     cmocka_unit_test(test_long_rows),
+        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_too_many_tools),
     };
     return cmocka_run_group_tests_name("backend/shape", tests, setup, teardown);
 }
