@@ -207,7 +207,7 @@ static void test_usage(void **state)
 
 static void test_request(void **state)
 {
-    static const str stops[] = {STR("x")};
+    static const str stops[] = {STR("never said")};
     static const struct tool tool = {.name = STR("f")};
     static const struct part call = {.kind = PART_TOOL_CALL,
                                      .id = STR("call_a"),
