@@ -89,7 +89,9 @@ static void trace_signature(void *ctx, const struct part *p)
 
     check_int(t->done, 0);
     check_true(t->answer != NULL);
-    check_true(p->kind == PART_REASONING && p->issuer.len > 0);
+    check_true(p->issuer.len > 0);
+    check_true(p->kind == PART_TOOL_CALL ? p->id.len > 0
+                                         : p->kind == PART_REASONING || p->kind == PART_TEXT);
     str token = p->redacted.len ? p->redacted : p->signature;
     snprintf(t->signature, sizeof t->signature, "%.*s", STR_ARG(token));
     if (!t->signatures) return;

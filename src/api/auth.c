@@ -155,3 +155,13 @@ void auth_check(const struct auth *a, const struct headers *h, const struct quer
     }
     out->kind = AUTH_NOBODY;
 }
+
+void auth_check_google(const struct auth *a, const struct headers *h, const struct query *query,
+                       uint64_t now_s, struct arena *arena, struct auth_who *out)
+{
+    const str given[] = {headers_get(h, STR("x-goog-api-key")), query_get(query, STR("key"))};
+
+    auth_check(a, h, NULL, now_s, arena, out);
+    for (size_t i = 0; out->kind == AUTH_NOBODY && i < 2; i++)
+        if (!try_key(a, given[i], out)) try_token(a, given[i], now_s, arena, out);
+}

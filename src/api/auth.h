@@ -33,6 +33,11 @@ static inline bool auth_needed(const struct auth *a)
 void auth_check(const struct auth *a, const struct headers *h, const struct query *query,
                 uint64_t now_s, struct arena *arena, struct auth_who *out);
 
+/* The same for Google's clients, which send either kind of credential as x-goog-api-key or ?key=.
+ */
+void auth_check_google(const struct auth *a, const struct headers *h, const struct query *query,
+                       uint64_t now_s, struct arena *arena, struct auth_who *out);
+
 /* A JSON Web Token (RFC 7515, 7519): HS256 alone, `exp` and `nbf` honoured, a non-empty text `sub`.
  * ERR_INVALID without a word why: whoever guesses learns nothing. */
 enum err auth_token(str token, str secret, uint64_t now_s, struct arena *arena, str *user,

@@ -183,9 +183,13 @@ bool call_authenticate(struct call *c)
 {
     struct arena *arena = &c->r->arena;
     bool in_query = c->route->flags & ROUTE_QUERY_KEY;
+    uint64_t now_s = clock_wall_us() / 1000000;
 
-    auth_check(&c->api->auth, &c->r->headers, in_query ? &c->query : NULL,
-               clock_wall_us() / 1000000, arena, &c->who);
+    if (c->family == FAMILY_GOOGLE)
+        auth_check_google(&c->api->auth, &c->r->headers, &c->query, now_s, arena, &c->who);
+    else
+        auth_check(&c->api->auth, &c->r->headers, in_query ? &c->query : NULL, now_s, arena,
+                   &c->who);
     if (c->who.kind == AUTH_USER) { /* a name may hold U+0000 */
         char *owner = arena_take(arena, 5 + c->who.user.len);
         if (owner == NULL) {

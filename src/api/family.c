@@ -70,6 +70,7 @@ static const char *google_status(int status)
     case 401: return "UNAUTHENTICATED";
     case 403: return "PERMISSION_DENIED";
     case 404: return "NOT_FOUND";
+    case 408: return "DEADLINE_EXCEEDED";
     case 429: return "RESOURCE_EXHAUSTED";
     case 503: return "UNAVAILABLE";
     case 504: return "DEADLINE_EXCEEDED";
@@ -108,6 +109,15 @@ static void put_google(struct json_out *o, const struct family_error *e)
     json_key(o, "code"), json_int(o, e->status);
     json_key(o, "message"), json_text(o, e->message);
     json_key(o, "status"), json_text(o, str_of(google_status(e->status)));
+    if (e->param.len && e->status == 400) {
+        json_key(o, "details"), json_array(o), json_object(o);
+        json_key(o, "@type"), json_text(o, STR("type.googleapis.com/google.rpc.BadRequest"));
+        json_key(o, "fieldViolations"), json_array(o), json_object(o);
+        json_key(o, "field"), json_text(o, e->param);
+        json_key(o, "description"), json_text(o, e->message);
+        json_end_object(o), json_end_array(o);
+        json_end_object(o), json_end_array(o);
+    }
     json_end_object(o);
     json_end_object(o);
 }

@@ -62,6 +62,11 @@ const struct route routes[] = {
     {"POST", "/api/create", ROUTE_SPENDS | ROUTE_HIDDEN, served_ollama_elsewhere, NULL, NULL, NULL, NULL},
     {"POST", "/api/copy", ROUTE_SPENDS | ROUTE_HIDDEN, served_ollama_elsewhere, NULL, NULL, NULL, NULL},
     {"POST", "/api/push", ROUTE_SPENDS | ROUTE_HIDDEN, served_ollama_elsewhere, NULL, NULL, NULL, NULL},
+    {"POST", "/v1beta/models/{model}:generateContent", ROUTE_SPENDS | ROUTE_HIDDEN | ROUTE_REST, served_google_generate, NULL, NULL, NULL, NULL},
+    {"POST", "/v1beta/models/{model}:streamGenerateContent", ROUTE_SPENDS | ROUTE_HIDDEN | ROUTE_REST, served_google_stream, NULL, NULL, NULL, NULL},
+    {"POST", "/v1beta/models/{model}:countTokens", ROUTE_SPENDS | ROUTE_HIDDEN | ROUTE_REST, served_google_count, NULL, NULL, NULL, NULL},
+    {"GET", "/v1beta/models", ROUTE_HIDDEN, served_google_models, NULL, NULL, NULL, NULL},
+    {"GET", "/v1beta/models/{model}", ROUTE_HIDDEN | ROUTE_REST | ROUTE_VERBS, served_google_model, NULL, NULL, NULL, NULL},
     {"GET", "/metrics", ROUTE_METRICS | ROUTE_HIDDEN, metrics_get, NULL, NULL, NULL, NULL},
 };
 /* clang-format on */
@@ -84,8 +89,11 @@ static bool path_fits(const struct route *r, const struct conf *conf, str path, 
 
     if ((r->flags & ROUTE_METRICS) && !conf->enable_metrics) return false;
     if (brace == STR_NPOS) return str_eq(path, want);
-    if (!str_starts(path, str_head(want, brace))) return false;
-    *parameter = str_tail(path, brace);
+    str verb = str_tail(want, str_find_char(want, '}') + 1);
+    if (!str_starts(path, str_head(want, brace)) || path.len < brace + verb.len ||
+        !str_ends(path, verb))
+        return false;
+    *parameter = str_span(path.at + brace, path.len - brace - verb.len);
     return parameter->len > 0 &&
            ((r->flags & ROUTE_REST) || str_find_char(*parameter, '/') == STR_NPOS);
 }
@@ -107,6 +115,13 @@ static bool known(const struct conf *conf, str path, bool upgrade)
     return false;
 }
 
+/* A POST whose path ends in a verb; a GET's ":8b" belongs to a name. */
+static bool has_verb(str method, str path)
+{
+    return str_eq(method, STR("POST")) &&
+           str_find_char(str_tail(path, str_rfind_char(path, '/')), ':') != STR_NPOS;
+}
+
 enum route_found route_find(const struct route **out, str *parameter, char allow[ROUTE_ALLOW_BYTES],
                             const struct conf *conf, str method, str path, bool upgrade)
 {
@@ -115,6 +130,7 @@ enum route_found route_find(const struct route **out, str *parameter, char allow
     for (size_t i = 0; i < routes_count; i++) {
         const struct route *r = &routes[i];
         if ((r->flags & ROUTE_UPGRADE) && !(upgrade && str_eq(method, STR("GET")))) continue;
+        if ((r->flags & ROUTE_VERBS) && (n || has_verb(method, path))) continue;
         if (!path_fits(r, conf, path, parameter)) continue;
         if (method_fits(r, method)) {
             *out = r;

@@ -20,11 +20,12 @@ enum route_flags {
     ROUTE_METRICS = 64,  /* at METRICS_PATH */
     ROUTE_HIDDEN = 128,  /* not in /openapi.json */
     ROUTE_REST = 256,    /* what stands for the parameter may hold '/' */
+    ROUTE_VERBS = 512,   /* the same path with a verb is another route, or none */
 };
 
 struct route {
     const char *method;
-    const char *path; /* "{session_id}" at the end stands for one segment */
+    const char *path; /* "{session_id}" at the end stands for one segment; ":verb" may follow */
     unsigned flags;
     void (*answer)(struct call *c);
     /* For /openapi.json: */
@@ -90,5 +91,10 @@ void served_ollama_elsewhere(struct call *c);
 void served_openai_embeddings(struct call *c);
 void served_ollama_embed(struct call *c);
 void served_ollama_embeddings(struct call *c);
+void served_google_generate(struct call *c);
+void served_google_stream(struct call *c);
+void served_google_count(struct call *c);
+void served_google_models(struct call *c);
+void served_google_model(struct call *c);
 
 #endif

@@ -23,7 +23,8 @@ struct part {
     enum part_kind kind;
     str text;                /* text; image: data URI or https address; reasoning: its text */
     str id, name, args_json; /* tool call; the arguments as written, never through a double */
-    str signature, redacted, issuer; /* reasoning: provider state and who gave it */
+    str signature, redacted, issuer; /* provider state and who gave it: of reasoning, and Google's
+                                        of calls and text, which other providers leave out */
     bool
         cache; /* the prompt up to here may be kept for the next call (Anthropic's cache_control) */
 };
@@ -127,8 +128,8 @@ struct sink {
     void *ctx;
     void (*text)(void *ctx, str text);
     void (*reasoning)(void *ctx, str text);
-    void (*signature)(void *ctx,
-                      const struct part *reasoning); /* what must go back on the next turn */
+    /* What must go back on the next turn: of reasoning, of a call (its id), or of text. */
+    void (*signature)(void *ctx, const struct part *of);
     void (*tool_begin)(void *ctx, int index, str id, str name);
     void (*tool_args)(void *ctx, int index, str fragment);
     void (*done)(void *ctx,

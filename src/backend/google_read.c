@@ -41,6 +41,7 @@ static void read_call(struct answer *a, yyjson_val *part, yyjson_val *call)
         p.args = buf_str(&room);
     }
     answer_tool(a, &p);
+    answer_part_signature(a, PART_TOOL_CALL, p.id, json_get_str(part, "thoughtSignature"));
     buf_fini(&room);
 }
 
@@ -55,6 +56,8 @@ static void read_part(struct answer *a, yyjson_val *part)
         answer_reasoning(a, REASONING_CONTENT, text);
     else
         answer_text(a, text);
+    if (!yyjson_is_obj(call) && !json_get_bool(part, "thought", false))
+        answer_part_signature(a, PART_TEXT, STR_NONE, json_get_str(part, "thoughtSignature"));
 }
 
 /* ---- the end ---- */

@@ -1,5 +1,6 @@
 /* The body of generateContent (providers.md 6.1). */
 #include "backend/google_in.h"
+#include "backend/issuers.h"
 #include "backend/shape.h"
 #include "base/log.h"
 
@@ -24,7 +25,7 @@ struct writer {
     uint64_t refused;
     struct arena *arena;
     struct shape shape;
-    uint64_t now_ms;
+    uint64_t now_ms, issuer;
 };
 
 static bool takes(const struct writer *w, uint64_t what)
@@ -104,11 +105,19 @@ static enum err check(const struct writer *w, struct err_note *why)
 
 /* ---- parts ---- */
 
-static void put_text(struct json_out *o, str text)
+static void put_text(struct json_out *o, str text, str signature)
 {
     json_object(o);
     json_key(o, "text"), json_text(o, text);
+    if (signature.len) json_key(o, "thoughtSignature"), json_text(o, signature);
     json_end_object(o);
+}
+
+/* The one that the client gave back, unless somebody else made it. */
+static str own_signature(const struct writer *w, const struct part *p)
+{
+    bool foreign = !w->family->signs || issuers_is_foreign(p->signature, w->issuer, w->now_ms);
+    return p->signature.len && !foreign ? p->signature : STR("");
 }
 
 /* "data:image/png;base64,AAAA" taken apart. */
@@ -150,7 +159,9 @@ static void put_args(struct json_out *o, str args)
 static void put_call(struct writer *w, const struct part *p, bool first)
 {
     struct json_out *o = &w->o;
-    str signature = google_signature_of(p->id, w->now_ms, w->arena);
+    str signature = own_signature(w, p);
+
+    if (signature.len == 0) signature = google_signature_of(p->id, w->now_ms, w->arena);
 
     if (signature.at == NULL) o->to->bad = true;
     /* Of parallel calls only the first was signed. */
@@ -196,7 +207,7 @@ static void put_parts(struct writer *w, const struct message *m)
     for (size_t i = 0; i < m->count; i++) {
         const struct part *p = &m->parts[i];
         switch (p->kind) {
-        case PART_TEXT: put_text(&w->o, p->text); break;
+        case PART_TEXT: put_text(&w->o, p->text, own_signature(w, p)); break;
         case PART_IMAGE: put_image(&w->o, p->text); break;
         case PART_TOOL_CALL:
             put_call(w, p, !called);
@@ -240,7 +251,7 @@ static void put_contents(struct writer *w)
     if (s->system.len) {
         json_key(o, "systemInstruction"), json_object(o);
         json_key(o, "parts"), json_array(o);
-        put_text(o, s->system);
+        put_text(o, s->system, STR(""));
         json_end_array(o);
         json_end_object(o);
     }
@@ -476,6 +487,7 @@ enum err google_write_body(struct answer *a, struct call *c, struct err_note *wh
         .refused = learned_get(a->backend->learned, a->q->model),
         .arena = &c->arena,
         .now_ms = loop_now_ms(a->loop),
+        .issuer = answer_issuer(a),
     };
     enum err e = check(&w, why);
 

@@ -145,6 +145,19 @@ void answer_signature(struct answer *a, str signature, str redacted)
     if (a->to.signature) a->to.signature(a->to.ctx, &p);
 }
 
+void answer_part_signature(struct answer *a, enum part_kind kind, str id, str signature)
+{
+    const struct part p = {.kind = kind,
+                           .id = id,
+                           .signature = signature,
+                           .issuer = str_of(a->dialect->type)};
+
+    if (a->over || signature.len == 0) return;
+    issuers_note(signature, answer_issuer(a), loop_now_ms(a->loop));
+    a->sent = true;
+    if (a->to.signature) a->to.signature(a->to.ctx, &p);
+}
+
 /* Tool events count as something sent, which the assembler does not know. */
 static void on_tool_begin(void *ctx, int index, str id, str name)
 {

@@ -59,7 +59,7 @@ struct reply_events {
     void (*started)(void *ctx, str model_name, const char *type); /* each time a model is asked */
     void (*text)(void *ctx, str text);
     void (*reasoning)(void *ctx, str text);
-    void (*signature)(void *ctx, const struct part *reasoning);
+    void (*signature)(void *ctx, const struct part *of); /* as struct sink's */
     void (*tool_begin)(void *ctx, int index, str id, str name);
     void (*tool_args)(void *ctx, int index, str fragment);
     void (*done)(void *ctx, const struct reply_end *end); /* last, once; the reply is gone then */

@@ -150,11 +150,28 @@ static void on_reasoning(void *ctx, str text)
     flush(s);
 }
 
+/* What is not of reasoning: a call's is kept with it, a text's where the dialect has a place. */
+static void on_other_signature(struct served *s, const struct part *p)
+{
+    for (size_t i = 0; p->kind == PART_TOOL_CALL && i < s->got.calls_count; i++)
+        if (str_eq(s->got.calls[i].id, p->id))
+            s->got.calls[i].signature = arena_str(s->arena, p->signature);
+    if (p->kind != PART_TEXT || !s->dialect->signs_text) return;
+    s->got.text_signature = arena_str(s->arena, p->signature);
+    if (!s->stream) return;
+    s->dialect->signature(s, p, open_frame(s));
+    flush(s);
+}
+
 static void on_signature(void *ctx, const struct part *p)
 {
     struct served *s = ctx;
     struct part *kept = &s->got.signature;
 
+    if (p->kind != PART_REASONING) {
+        on_other_signature(s, p);
+        return;
+    }
     *kept = *p;
     kept->kind = PART_REASONING;
     kept->text = STR_NONE;

@@ -48,12 +48,14 @@ struct served_dialect {
     void (*fail)(struct served *s, const struct family_error *e,
                  struct buf *out); /* after the head */
     void (*ping)(struct served *s, struct buf *out);
+    bool signs_text; /* `signature` also takes those of text, of the kind PART_TEXT */
 };
 
 /* What a whole answer is put together from; also kept while streaming where a dialect asks for it.
  */
 struct served_call {
     str id, name;    /* in the arena */
+    str signature;   /* likewise; empty: its model signs none */
     struct buf args; /* JSON text, "{}" when the model gave none */
 };
 
@@ -62,6 +64,7 @@ struct served_got {
     struct part signature;     /* the last; kind PART_REASONING when there is one */
     struct served_call *calls; /* by index: 0, 1, 2 in order of their beginning */
     size_t calls_count;
+    str text_signature; /* of Google's: optional */
 };
 
 struct served {
