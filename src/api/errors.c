@@ -1,5 +1,7 @@
 #include "api/errors.h"
 
+#include <string.h>
+
 #include "base/json.h"
 
 static const char not_available[] = "Model not available";
@@ -24,8 +26,10 @@ static void rejected(struct failure *f, enum err e, const struct err_note *why)
                  "another wording may pass";
         break;
     case ERR_UNSUPPORTED:
-        f->field = "images";
-        f->msg = "The model takes no images, a request without them would be answered";
+        f->field = why ? why->about : NULL;
+        f->msg = "The model cannot do what the request asks for (unsupported), another may";
+        if (f->field && strcmp(f->field, "images") == 0)
+            f->msg = "The model takes no images, a request without them would be answered";
         break;
     default:
         f->own_words = local && why->text[0] != '\0';

@@ -30,6 +30,7 @@ struct metrics {
     counter requests[ROUTES_MAX + 1][METHODS][STATUSES];
     struct histogram seconds[ROUTES_MAX + 1];
     counter rate_limited;
+    counter switched, not_switched;
 };
 
 enum err metrics_new(struct metrics **out)
@@ -73,6 +74,11 @@ void metrics_request(struct metrics *m, const struct route *route, str method, i
 void metrics_rate_limited(struct metrics *m)
 {
     counter_add(&m->rate_limited, 1);
+}
+
+void metrics_switched(struct metrics *m, bool ok)
+{
+    counter_add(ok ? &m->switched : &m->not_switched, 1);
 }
 
 /* ---- printing ---- */
@@ -181,7 +187,7 @@ static void by_backend(struct buf *to, const char *name, const struct models *mo
                        bool first_token)
 {
     size_t count = models_numbers_count(models);
-    const struct histogram *parts[32];
+    const struct histogram *parts[MODEL_NUMBERS_MAX];
 
     for (size_t i = 0; i < count; i++) {
         const struct model_numbers *n = models_numbers(models, i);
@@ -191,7 +197,7 @@ static void by_backend(struct buf *to, const char *name, const struct models *mo
             const struct model_numbers *other = models_numbers(models, k);
             if (!str_eq(str_of(other->backend), str_of(n->backend))) continue;
             if (k < i) seen = true;
-            if (parts_count < sizeof parts / sizeof *parts)
+            if (parts_count < MODEL_NUMBERS_MAX)
                 parts[parts_count++] = first_token ? &other->first_token : &other->seconds;
         }
         if (!seen) histogram(to, name, "backend", str_of(n->backend), parts, parts_count);
@@ -302,7 +308,14 @@ void metrics_print(struct buf *to, struct api *a)
         (double)counter_read(&a->metrics->rate_limited));
     one(to, "sema_fallbacks_total", "counter",
         "Answers that another model of the chain had to give.",
-        (double)counter_read(&chat_numbers(a->parts.chat)->fallbacks));
+        (double)counter_read(&models_counts(a->parts.models)->fallbacks));
+    one(to, "sema_rescues_total", "counter", "Streams that another model went on with.",
+        (double)counter_read(&models_counts(a->parts.models)->rescues));
+    head(to, "sema_model_switches_total", "counter", "Switches of the model, by outcome.");
+    buf_addf(to, "sema_model_switches_total{outcome=\"ok\"} %llu\n",
+             (unsigned long long)counter_read(&a->metrics->switched));
+    buf_addf(to, "sema_model_switches_total{outcome=\"failed\"} %llu\n",
+             (unsigned long long)counter_read(&a->metrics->not_switched));
 }
 
 void metrics_get(struct call *c)

@@ -19,6 +19,7 @@ void metrics_free(struct metrics *m);
 void metrics_request(struct metrics *m, const struct route *route, str method, int status,
                      uint64_t total_us);
 void metrics_rate_limited(struct metrics *m);
+void metrics_switched(struct metrics *m, bool ok); /* a switch that was asked for has ended */
 
 /* All of it, in the text format 0.0.4 of Prometheus. */
 void metrics_print(struct buf *to, struct api *a);

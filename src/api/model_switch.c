@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/body.h"
+#include "api/metrics.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -114,6 +115,7 @@ static void on_switched(void *ctx, enum err e, const struct err_note *why,
     if (e)
         log_event(LEVEL_WARNING, "models", "model_switch_failed",
                   LOG_CSTR("error", err_text(why, e)));
+    metrics_switched(w->at->api->metrics, e == ERR_NONE);
     free(w);
     if (c == NULL) return;
     call_waited(c);

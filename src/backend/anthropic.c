@@ -164,6 +164,7 @@ const struct backend_ops backend_anthropic = {
     .cancel = answer_cancel,
     .pause = answer_pause,
     .close = remote_close,
+    .goes_on = anthropic_goes_on,
     .context_length = anthropic_context_length,
     .list = anthropic_list,
     .count = anthropic_count,

@@ -67,5 +67,6 @@ enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note 
 void anthropic_read_event(struct answer *a, str type, yyjson_val *root);
 void anthropic_read_whole(struct answer *a, yyjson_val *root);
 bool anthropic_mend(struct answer *a, const struct fault *f);
+bool anthropic_goes_on(struct backend *b, str model);
 
 #endif

@@ -93,8 +93,10 @@ bool anthropic_mend(struct answer *a, const struct fault *f)
          says(f, "redacted_thinking")) &&
         has_thoughts(a->q))
         return mend_once(a, NOT_THOUGHTS);
-    if (says(f, "prefill") || says(f, "must end with a user message"))
-        return a->q->prefill.len == 0 && learned_add(l, a->q->model, NOT_PREFILL);
+    if (says(f, "prefill") || says(f, "must end with a user message")) {
+        bool fresh = learned_add(l, a->q->model, NOT_PREFILL);
+        return fresh && a->q->prefill.len == 0;
+    }
     bool choice = a->q->tool_choice.len || a->q->format == FORMAT_JSON_SCHEMA;
     if (choice && says(f, "tool_choice") &&
         (says(f, "forces") || says(f, "support") || says(f, "thinking")))

@@ -77,6 +77,12 @@ static size_t open_loop_from(const struct shape *s)
     return 0;
 }
 
+bool anthropic_goes_on(struct backend *b, str model)
+{
+    return anthropic_family_of(model, b->official)->prefill &&
+           !(learned_get(b->learned, model) & NOT_PREFILL);
+}
+
 static enum err shape(struct writer *w, struct err_note *why)
 {
     bool prefill = w->plan.family->prefill && takes(w, NOT_PREFILL);

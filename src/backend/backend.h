@@ -136,6 +136,13 @@ struct sink {
                  const struct answer_end *end); /* last, exactly once; the answer is gone then */
 };
 
+/* What a backend says of a request with images that it cannot have: ERR_UNSUPPORTED. */
+static inline enum err backend_takes_no_images(struct err_note *why, str what)
+{
+    if (why) why->about = "images";
+    return err_set(why, ERR_UNSUPPORTED, "%.*s takes no images", STR_ARG(str_head(what, 100)));
+}
+
 /* ---- beside answers: a count of tokens, embeddings ---- */
 
 /* One call that is no answer.  It ends by exactly one aside_fn; what that is given dies when it
@@ -177,7 +184,7 @@ enum backend_can {
     BACKEND_SYSTEM = 1, /* has a system role */
     BACKEND_TOOLS = 2,
     BACKEND_IMAGES = 4,
-    BACKEND_PREFILL = 8, /* goes on from given text exactly */
+    BACKEND_PREFILL = 8, /* goes on from given text exactly; `goes_on` narrows it */
     BACKEND_REASON = 16,
 };
 
@@ -222,7 +229,7 @@ struct backend_embedded {
  * belongs to the loop that asked.  Calls upstream go through http_client_here(). */
 struct backend_ops {
     const char *type; /* as written in MODEL_TYPE */
-    unsigned can;     /* BACKEND_*: of the type; `can_model` may narrow it */
+    unsigned can;     /* BACKEND_*: of the type */
 
     /* Checks what can be checked without waiting (credential present, address well-formed).
      * ERR_CREDENTIAL: the note names the setting. */
@@ -243,6 +250,10 @@ struct backend_ops {
     void (*cancel)(struct answer *a);
     void (*pause)(struct answer *a, bool pause); /* back-pressure: no more text for a while */
     void (*close)(struct backend *b);            /* no answer in flight; NULL is fine */
+
+    /* Whether this model goes on exactly from a given text, as far as is known by now.  Any thread.
+     * NULL: as `can` says. */
+    bool (*goes_on)(struct backend *b, str model);
 
     /* Context length of the model when known, else 0.  May be NULL. */
     int (*context_length)(struct backend *b);

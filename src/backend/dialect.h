@@ -67,6 +67,10 @@ struct dialect {
     bool lenient_done; /* which may come without a finish, after text (section 9's servers) */
 };
 
+/* Compatible servers that are known to go on from an assistant's message at the end, each in its
+ * way; known by the list of models that the free check reads. */
+enum server_kind { SERVER_UNKNOWN, SERVER_VLLM, SERVER_LLAMA };
+
 /* A remote backend.  Its strings end in NUL. */
 struct backend {
     const struct dialect *dialect;
@@ -77,6 +81,7 @@ struct backend {
     struct learned *learned;
     bool official;              /* the provider itself, not a compatible server */
     _Atomic int context_length; /* 0: not known */
+    _Atomic int server;         /* enum server_kind */
     const char *key_name;       /* the setting that holds the key, for notes */
 };
 

@@ -94,10 +94,12 @@ static enum err check(const struct writer *w, struct err_note *why)
     for (size_t i = 0; !e && i < q->messages_count; i++)
         for (size_t k = 0; !e && k < q->messages[i].count; k++) {
             const struct part *p = &q->messages[i].parts[k];
-            if (p->kind == PART_IMAGE && !str_starts_nocase(p->text, STR("data:")))
+            if (p->kind == PART_IMAGE && !str_starts_nocase(p->text, STR("data:"))) {
+                if (why) why->about = "images";
                 e = err_set(why, ERR_UNSUPPORTED,
                             "google takes images as data only, not by their address: %.*s",
                             STR_ARG(str_head(str_head(p->text, str_find_char(p->text, '?')), 200)));
+            }
         }
     if (e && why) why->ours = true;
     return e;

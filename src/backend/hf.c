@@ -36,7 +36,7 @@ static enum err write_chat_body(struct answer *a, struct call *c, struct err_not
     };
 
     put_headers(a, c, true);
-    think_init(&a->think, think_opened_by(a->q->model));
+    think_init(&a->think, a->q->prefill.len == 0 && think_opened_by(a->q->model));
     return openai_write_body(a, c, a->q->model, &form, why);
 }
 
@@ -329,15 +329,22 @@ static int hf_context_length(struct backend *b)
     return b->context_length;
 }
 
+/* Text generation goes on from whatever its prompt ends with. */
+static bool hf_goes_on(struct backend *b, str model)
+{
+    return b->dialect == &generate || openai_goes_on(b, model);
+}
+
 const struct backend_ops backend_hf = {
     .type = "hf_api",
-    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_REASON,
+    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_PREFILL | BACKEND_REASON,
     .open = hf_open,
     .prepare = hf_prepare,
     .ask = answer_start,
     .cancel = answer_cancel,
     .pause = answer_pause,
     .close = remote_close,
+    .goes_on = hf_goes_on,
     .context_length = hf_context_length,
     .list = hf_list,
     .embed = hf_embed,

@@ -44,6 +44,8 @@ static enum err put_prompt(struct buf *to, const struct ask *q, struct arena *ro
         buf_add_char(to, '\n');
     }
     buf_add(to, STR("Assistant:"));
+    if (q->prefill.len) buf_add_char(to, ' ');
+    buf_add(to, q->prefill);
     return buf_err(to);
 }
 
@@ -81,7 +83,7 @@ enum err hf_generate_body(struct answer *a, struct call *c, bool stream, struct 
     struct buf prompt;
 
     if (q->tools_count) return err_set(why, ERR_BAD_REQUEST, "text generation takes no tools");
-    if (has_images(q)) return err_set(why, ERR_UNSUPPORTED, "text generation takes no images");
+    if (has_images(q)) return backend_takes_no_images(why, STR("text generation"));
     buf_init(&prompt, SIZE_MAX);
     enum err e = put_prompt(&prompt, q, &c->arena);
 
@@ -116,7 +118,8 @@ enum err hf_generate_body(struct answer *a, struct call *c, bool stream, struct 
 static void give(struct answer *a, str text)
 {
     /* The prompt ends in "Assistant:", so models begin with a blank. */
-    while (a->own_count[0] == 0 && text.len && (text.at[0] == ' ' || text.at[0] == '\n'))
+    while (a->own_count[0] == 0 && a->q->prefill.len == 0 && text.len &&
+           (text.at[0] == ' ' || text.at[0] == '\n'))
         text = str_tail(text, 1);
     a->own_count[0] += text.len;
     answer_text(a, text);

@@ -611,7 +611,7 @@ static enum err begin(struct answer **out, struct backend *b, struct loop *l, co
                       bool count_only, struct sink to, struct err_note *why)
 {
     if (b->engine == NULL) return err_set(why, ERR_NOT_READY, "the model is not loaded");
-    if (has_images(q)) return err_set(why, ERR_UNSUPPORTED, "the model takes no images");
+    if (has_images(q)) return backend_takes_no_images(why, STR("the model"));
 
     struct answer *a = calloc(1, sizeof *a);
     if (a == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");

@@ -56,9 +56,7 @@ static enum err begin(struct answer *a, struct call *c, struct err_note *why)
     struct backend *b = a->backend;
 
     answer_rename(a, wire_model(a));
-    if (has_images(a->q) && !sees(a->q->model))
-        return err_set(why, ERR_UNSUPPORTED, "%.*s takes no images",
-                       STR_ARG(str_head(a->q->model, 100)));
+    if (has_images(a->q) && !sees(a->q->model)) return backend_takes_no_images(why, a->q->model);
     c->url = b->base;
     call_header(c, "Accept", STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
@@ -228,13 +226,22 @@ static void minimax_prepare(struct backend *b, struct loop *l, remote_ready_fn *
     remote_reach(b, l, done, ctx);
 }
 
+/* In Anthropic's form an assistant's message at the end is the answer's beginning, by that API's
+ * own rule; of the other forms nothing of the kind is known. */
+static bool minimax_goes_on(struct backend *b, str model)
+{
+    str wire = b->conf.version.len ? b->conf.version : model;
+    return b->dialect == &messages && anthropic_goes_on(b, wire);
+}
+
 const struct backend_ops backend_minimax = {
     .type = "minimax",
-    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_REASON,
+    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_PREFILL | BACKEND_REASON,
     .open = minimax_open,
     .prepare = minimax_prepare,
     .ask = answer_start,
     .cancel = answer_cancel,
     .pause = answer_pause,
     .close = remote_close,
+    .goes_on = minimax_goes_on,
 };

@@ -25,7 +25,8 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     call_header(c, "Accept", STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);
-    if (!b->official) think_init(&a->think, think_opened_by(a->q->model));
+    /* Who goes on from a text has done with thinking. */
+    if (!b->official) think_init(&a->think, a->q->prefill.len == 0 && think_opened_by(a->q->model));
     return openai_write_body(a, c, a->q->model, NULL, why);
 }
 
@@ -136,13 +137,14 @@ static int openai_context_length(struct backend *b)
 
 const struct backend_ops backend_openai = {
     .type = "openai",
-    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_REASON,
+    .can = BACKEND_SYSTEM | BACKEND_TOOLS | BACKEND_IMAGES | BACKEND_PREFILL | BACKEND_REASON,
     .open = openai_open,
     .prepare = openai_prepare,
     .ask = answer_start,
     .cancel = answer_cancel,
     .pause = answer_pause,
     .close = remote_close,
+    .goes_on = openai_goes_on,
     .context_length = openai_context_length,
     .list = openai_list,
     .count = openai_count,

@@ -26,6 +26,7 @@ enum openai_refusal {
     REFUSED_FORMAT = 1 << 16,
     REFUSED_LATE_SYSTEM = 1 << 17, /* a system message that is not the first */
     REFUSED_SYSTEM = 1 << 18,      /* any system message */
+    REFUSED_PREFILL = 1 << 19,     /* to go on from an answer's beginning */
 };
 
 /* What a model of OpenAI's own takes (providers.md 3.1). */
@@ -66,5 +67,6 @@ void openai_read_tools(struct answer *a, yyjson_val *delta);
 void openai_read_usage(struct answer *a, yyjson_val *usage);
 enum finish openai_finish_of(str word);
 bool openai_mend(struct answer *a, const struct fault *f);
+bool openai_goes_on(struct backend *b, str model);
 
 #endif

@@ -196,8 +196,26 @@ static enum err put_messages(struct writer *w, struct arena *a)
     }
     if (w->form->format_in_words && w->q->format != FORMAT_TEXT) put_format_in_words(w, a);
     for (size_t i = 0; i < s.count; i++) put_message(w, &s.messages[i]);
+    if (w->q->prefill.len) {
+        const struct part p = {.kind = PART_TEXT, .text = w->q->prefill};
+        put_message(w, &(struct message){.role = ROLE_ASSISTANT, .parts = &p, .count = 1});
+    }
     json_end_array(&w->o);
     return ERR_NONE;
+}
+
+bool openai_goes_on(struct backend *b, str model)
+{
+    return !b->official && b->server != SERVER_UNKNOWN &&
+           !(learned_get(b->learned, model) & REFUSED_PREFILL);
+}
+
+/* llama-server goes on from an assistant's message that is the last; vLLM when told to. */
+static void put_going_on(struct writer *w, const struct backend *b)
+{
+    if (w->q->prefill.len == 0 || b->server != SERVER_VLLM) return;
+    json_key(&w->o, "add_generation_prompt"), json_bool(&w->o, false);
+    json_key(&w->o, "continue_final_message"), json_bool(&w->o, true);
 }
 
 /* ---- tools and form ---- */
@@ -405,6 +423,9 @@ enum err openai_write_body(struct answer *a, struct call *c, str model,
     struct json_out *o = &w.o;
     enum effort effort = effort_of(&w);
 
+    if (a->q->prefill.len && !openai_goes_on(a->backend, model))
+        return err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
+                       STR_ARG(str_head(model, 100)));
     json_object(o);
     json_key(o, "model"), json_text(o, model);
     enum err e = put_messages(&w, &c->arena);
@@ -419,6 +440,7 @@ enum err openai_write_body(struct answer *a, struct call *c, str model,
     put_sampling(&w, effort);
     if (a->q->tools_count) put_tools(&w);
     put_format(&w);
+    put_going_on(&w, a->backend);
     if (w.form->more) w.form->more(o, a);
     json_end_object(o);
     c->stream = true;
@@ -535,6 +557,10 @@ bool openai_mend(struct answer *a, const struct fault *f)
     if (f->status != 400 && f->status != 422 && !(f->status == 500 && !a->backend->official))
         return false;
     if (f->e != ERR_BAD_REQUEST && f->e != ERR_SERVER) return false;
+    if (a->q->prefill.len) { /* another model goes on, now and the next time */
+        learned_add(a->backend->learned, a->q->model, REFUSED_PREFILL);
+        return false;
+    }
     uint64_t bit = f->e == ERR_BAD_REQUEST ? refused_field(a, f) : 0;
     if (!bit) bit = refused_system(a, f);
     return bit && learned_add(a->backend->learned, a->q->model, bit);

@@ -92,6 +92,7 @@ struct preparing {
     void *ctx;
     bool reach; /* any answer will do */
     int status;
+    bool llama; /* by its Server field */
     struct fault_hints hints;
     struct buf body;
 };
@@ -208,6 +209,19 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
             STR_ARG(str_head(model, 100)), names.count ? text : "none");
 }
 
+/* vLLM and llama-server name themselves as the owner of every model; llama-server in a field too.
+ */
+static void look_at_server(struct preparing *p, yyjson_val *root)
+{
+    yyjson_val *first = yyjson_arr_get_first(json_get(root, "data"));
+    str owner = json_get_str(first, "owned_by");
+
+    if (str_eq(owner, STR("vllm")))
+        p->backend->server = SERVER_VLLM;
+    else if (str_eq(owner, STR("llamacpp")) || p->llama)
+        p->backend->server = SERVER_LLAMA;
+}
+
 static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
 {
     const struct backend *b = p->backend;
@@ -222,6 +236,7 @@ static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
     yyjson_val *root = yyjson_doc_get_root(doc);
     bool passes = p->status == 408 || p->status == 429 || p->status >= 500;
     if (p->status < 300) {
+        look_at_server(p, root);
         look_at_list(p, root, why);
     } else {
         struct fault f;
@@ -282,6 +297,7 @@ static void on_head(void *ctx, int status, const struct headers *h)
     struct preparing *p = ctx;
 
     p->status = status;
+    p->llama = str_starts_nocase(str_trim(headers_get(h, STR("server"))), STR("llama.cpp"));
     fault_hints_read(&p->hints, h, clock_wall_us());
 }
 

@@ -82,6 +82,7 @@ struct err_note {
     int retry_after_ms; /* what the other side asked us to wait; 0 when it did not say */
     int http_status;    /* of the provider's answer; 0 when there was none */
     bool ours;          /* no provider's words: of a local model, so a client may read them */
+    const char *about;  /* the field of the request that it is about: "images"; or NULL */
 };
 
 /* Both return `e`, so that `return err_set(why, ERR_INVALID, "...")` reads as one thought.  `why`

@@ -125,7 +125,6 @@ struct chat_numbers {
     gauge turns;      /* generating now */
     gauge unfinished; /* started and not over, those included whose client is gone and that are
                          being stored: a stop waits until none is left */
-    counter fallbacks, rescues;
 };
 const struct chat_numbers *chat_numbers(const struct chat *c);
 

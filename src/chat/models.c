@@ -11,6 +11,7 @@
 
 struct model_use {
     struct model *model;
+    struct model_numbers *numbers;
     bool probe;
 };
 
@@ -25,6 +26,8 @@ static void model_free(struct model *x)
 {
     if (x == NULL) return;
     if (x->backend) x->ops->close(x->backend);
+    free((char *)(uintptr_t)x->name.at);
+    free((char *)(uintptr_t)x->version.at);
     free(x);
 }
 
@@ -39,6 +42,7 @@ static void on_bury(struct task *t)
     struct model **at = &m->made;
     while (*at != x) at = &(*at)->next_made;
     *at = x->next_made;
+    models_service_leave(m, x->service);
     pthread_mutex_unlock(&m->lock);
     model_free(x);
 }
@@ -66,7 +70,48 @@ bool models_same(const struct model *x, const char *type, str name, str version)
     return strcmp(x->ops->type, type) == 0 && str_eq(x->name, name) && str_eq(x->version, version);
 }
 
-enum err models_make(struct model **out, struct models *m, const struct model_conf *c,
+/* A copy of its own; .at is NULL when memory is out. */
+static str own(str s)
+{
+    char *at = malloc(s.len + 1);
+
+    if (at == NULL) return STR_NONE;
+    if (s.len) memcpy(at, s.at, s.len);
+    at[s.len] = '\0';
+    return str_span(at, s.len);
+}
+
+/* Under the lock.  The last rows are those of the types. */
+static struct model_numbers *numbers_of(struct models *m, const char *type, str model, bool named)
+{
+    size_t count = atomic_load(&m->numbers_count);
+    size_t most = MODEL_NUMBERS_MAX - (named ? MODEL_NUMBERS_TYPES : 0);
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(m->numbers[i]->backend, type) == 0 && str_eq(m->numbers[i]->model, model))
+            return m->numbers[i];
+    if (count >= most) return named ? numbers_of(m, type, STR("other"), false) : m->numbers[0];
+    struct model_numbers *n = calloc(1, sizeof *n);
+    str kept = n ? arena_str(&m->arena, model) : STR_NONE;
+    if (kept.at == NULL) {
+        free(n);
+        return NULL;
+    }
+    n->backend = type;
+    n->model = kept;
+    m->numbers[count] = n;
+    atomic_store(&m->numbers_count, count + 1);
+    return n;
+}
+
+void models_name_numbers(struct model *x)
+{
+    struct model_numbers *n = numbers_of(x->of, x->ops->type, x->name, true);
+
+    if (n) x->numbers = n;
+}
+
+enum err models_make(struct model **out, struct models *m, const struct model_conf *c, bool named,
                      struct err_note *why)
 {
     struct backend *backend = NULL;
@@ -81,24 +126,26 @@ enum err models_make(struct model **out, struct models *m, const struct model_co
                         .role = c->role,
                         .ops = c->ops,
                         .backend = backend,
+                        .name = own(c->conf.model),
+                        .version = own(c->conf.version),
                         .refs = 1,
                         .first_token_ms = -1};
     pthread_mutex_lock(&m->lock);
     x->service = models_service_of(m, c->ops->type, c->conf.model);
-    x->name = x->service && str_eq(x->service->numbers.model, c->conf.model)
-                  ? x->service->numbers.model
-                  : arena_str(&m->arena, c->conf.model);
-    x->version = c->conf.version.len ? arena_str(&m->arena, c->conf.version) : STR("");
+    x->numbers = numbers_of(m, c->ops->type, named ? c->conf.model : STR("other"), named);
     x->type = models_names_type(m, str_of(c->ops->type));
+    bool ok = x->service && x->numbers && x->name.at && x->version.at;
+    if (ok) {
+        x->next_made = m->made;
+        m->made = x;
+    } else {
+        models_service_leave(m, x->service);
+    }
     pthread_mutex_unlock(&m->lock);
-    if (x->service == NULL || x->name.at == NULL || x->version.at == NULL) {
+    if (!ok) {
         model_free(x);
         return err_set(why, ERR_MEMORY, "out of memory for a model");
     }
-    pthread_mutex_lock(&m->lock);
-    x->next_made = m->made;
-    m->made = x;
-    pthread_mutex_unlock(&m->lock);
     *out = x;
     return ERR_NONE;
 }
@@ -129,6 +176,7 @@ enum err models_line(struct models *m, bool reasoning, str name, struct model_li
     for (size_t i = 0; i < m->chain; i++) line_add(&l, m->at[i]);
     if (named) models_unref_locked(named); /* the line has its own */
     pthread_mutex_unlock(&m->lock);
+    l.named = named && !models_names_current(name);
     *out = l;
     return ERR_NONE;
 }
@@ -156,6 +204,7 @@ enum err model_line_use(const struct model_line *l, size_t n, struct model_use *
     if (!e) {
         x->refs++;
         x->requests++;
+        u->numbers = x->numbers;
         x->last_used_us = clock_wall_us();
     }
     pthread_mutex_unlock(&l->of->lock);
@@ -250,7 +299,7 @@ void model_use_first(struct model_use *u, uint64_t us)
 {
     struct model *x = u->model;
 
-    histogram_add(&x->service->numbers.first_token, us);
+    histogram_add(&u->numbers->first_token, us);
     pthread_mutex_lock(&x->of->lock);
     x->first_token_ms = (int64_t)(us / 1000);
     pthread_mutex_unlock(&x->of->lock);
@@ -272,7 +321,7 @@ void model_use_end(struct model_use *u, enum err e, const struct err_note *why,
     struct model *x = u->model;
     struct models *m = x->of;
 
-    count(&x->service->numbers, e, usage, us);
+    count(u->numbers, e, usage, us);
     pthread_mutex_lock(&m->lock);
     if (e != ERR_CANCELLED) {
         x->failures += e != ERR_NONE;
@@ -323,7 +372,6 @@ bool models_view(const struct models *m, size_t i, struct model_view *out)
             .role = i == 0 ? MODEL_PRIMARY : x->role,
             .state = x->state,
             .type = x->ops->type,
-            .name = x->name,
             .last_error = x->last_error,
             .why = x->why,
             .requests = x->requests,
@@ -332,6 +380,9 @@ bool models_view(const struct models *m, size_t i, struct model_view *out)
             .first_token_ms = x->first_token_ms,
             .last_used_us = x->last_used_us,
         };
+        size_t len = x->name.len < MODEL_NAME_BYTES_MAX ? x->name.len : MODEL_NAME_BYTES_MAX;
+        memcpy(out->name_bytes, x->name.at, len);
+        out->name = str_span(out->name_bytes, len);
         if (x->state == MODEL_READY && x->ops->context_length)
             out->context_length = x->ops->context_length(x->backend);
     }
@@ -354,12 +405,17 @@ bool models_any_ready(const struct models *m)
 
 size_t models_numbers_count(const struct models *m)
 {
-    return atomic_load(&m->services_count);
+    return atomic_load(&m->numbers_count);
 }
 
 struct model_numbers *models_numbers(const struct models *m, size_t i)
 {
-    return &m->services[i]->numbers;
+    return m->numbers[i];
+}
+
+struct models_counts *models_counts(const struct models *m)
+{
+    return &mine(m)->counts;
 }
 
 /* ---- life ---- */
@@ -371,11 +427,14 @@ static enum err fill(struct models *m, const struct model_conf *at, size_t count
     for (int pass = 0; pass < 3; pass++) {
         for (size_t i = 0; i < count; i++) {
             if ((at[i].role < MODEL_REASONING ? (int)at[i].role : 2) != pass) continue;
-            enum err e = models_make(&m->at[m->count], m, &at[i], why);
+            enum err e = models_make(&m->at[m->count], m, &at[i], true, why);
             if (e) return e;
             m->configured[m->configured_count] = at[i];
-            m->configured[m->configured_count].conf.model = m->at[m->count]->name;
-            m->configured[m->configured_count++].conf.version = m->at[m->count]->version;
+            struct backend_conf *kept = &m->configured[m->configured_count++].conf;
+            kept->model = arena_str(&m->arena, at[i].conf.model);
+            kept->version = arena_str(&m->arena, at[i].conf.version);
+            if (kept->model.at == NULL || kept->version.at == NULL)
+                return err_set(why, ERR_MEMORY, "out of memory for the models");
             if (at[i].role == MODEL_REASONING) m->reasoning = m->at[m->count];
             m->count++;
             if (pass < 2) m->chain = m->count;
@@ -415,7 +474,8 @@ void models_free(struct models *m)
         timer_stop(&x->again);
         model_free(x);
     }
-    for (size_t i = 0; i < atomic_load(&m->services_count); i++) free(m->services[i]);
+    models_service_free_all(m);
+    for (size_t i = 0; i < atomic_load(&m->numbers_count); i++) free(m->numbers[i]);
     pthread_mutex_destroy(&m->lock);
     arena_fini(&m->arena);
     free(m);

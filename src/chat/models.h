@@ -20,6 +20,8 @@ struct models;
 struct model;
 struct model_use;
 
+enum { MODEL_NAME_BYTES_MAX = 1024 }; /* in a view; a longer one is cut there */
+
 enum model_role { MODEL_PRIMARY, MODEL_FALLBACK, MODEL_REASONING, MODEL_OTHER };
 enum model_state { MODEL_UNUSED, MODEL_LOADING, MODEL_READY, MODEL_FAILED };
 
@@ -61,7 +63,7 @@ struct model_view {
     enum model_role role;
     enum model_state state;
     const char *type;
-    str name;            /* lives as long as the models */
+    str name;            /* as long as this view stands where models_view filled it */
     enum err last_error; /* of the last preparing or request; ERR_NONE: it went well */
     struct err_note why;
     uint64_t requests, failures;
@@ -69,6 +71,7 @@ struct model_view {
     int64_t first_token_ms; /* of the last answer; -1: none yet */
     int context_length;     /* tokens; 0: not known */
     uint64_t last_used_us;  /* wall clock; 0: never */
+    char name_bytes[MODEL_NAME_BYTES_MAX];
 };
 size_t models_count(const struct models *m);
 /* The primary is the first.  False: there is no i-th (any more). */
@@ -109,6 +112,7 @@ struct model_line {
     struct models *of;
     struct model *at[MODEL_LINE_MAX];
     size_t count;
+    bool named; /* the first is one that the asker chose by its name */
 };
 /* reasoning: the reasoning model first, then primary and chain.  `name` (may be empty): that model
  * first.  ERR_MODEL_NOT_FOUND: it names none that may be asked; the note says which are there, or
@@ -141,7 +145,7 @@ bool model_line_wait_end(const struct model_line *l, size_t n, struct model_wait
 
 const struct backend_ops *model_use_ops(const struct model_use *u);
 struct backend *model_use_backend(const struct model_use *u);
-str model_use_name(const struct model_use *u); /* lives as long as the models */
+str model_use_name(const struct model_use *u); /* lives as long as the line */
 str model_use_version(const struct model_use *u);
 bool model_use_is_probe(const struct model_use *u); /* of a half-open breaker: one call, no retry */
 void model_use_first(struct model_use *u, uint64_t us); /* the first piece came after so long */
@@ -155,7 +159,7 @@ void model_use_drop(struct model_use *u); /* nothing was asked of it: counts not
 
 struct model_switched {
     const char *type_before, *type_now;
-    str name_before, name_now; /* live as long as the models */
+    str name_before, name_now; /* die when `done` returns */
     uint64_t us;               /* how long it took; 0: it was current already */
 };
 typedef void model_switched_fn(void *ctx, enum err e, const struct err_note *why,
@@ -171,7 +175,11 @@ enum err models_switch(struct models *m, struct loop *l, str type, str name, str
 
 /* ---- counts by model, for metrics ---- */
 
-struct model_numbers { /* never goes away */
+/* One row for each model of the settings and each that was switched to; what only clients named
+ * counts in its type's row "other", as do switches beyond the first dozens.  A row never goes away.
+ */
+enum { MODEL_NUMBERS_MAX = 64 };
+struct model_numbers {
     const char *backend;
     str model;
     counter ok, failed, cancelled;
@@ -180,5 +188,11 @@ struct model_numbers { /* never goes away */
 };
 size_t models_numbers_count(const struct models *m);
 struct model_numbers *models_numbers(const struct models *m, size_t i);
+
+struct models_counts {
+    counter fallbacks; /* asked because one before it in the line could not answer */
+    counter rescues;   /* asked to go on with a stream that broke */
+};
+struct models_counts *models_counts(const struct models *m);
 
 #endif

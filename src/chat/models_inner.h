@@ -10,16 +10,25 @@
 #include "chat/models.h"
 
 enum {
-    SERVICES_MAX = 64, /* further models share the last, named "other" */
-    OTHERS_MAX = 64,   /* models that clients named; one not used for longest makes room */
+    SERVICES_MAX = 256,      /* kept; those of no model make room, the least recently used first */
+    MODEL_NUMBERS_TYPES = 8, /* of MODEL_NUMBERS_MAX, kept for the rows "other" */
+    OTHERS_MAX = 64,         /* models that clients named; one not used for longest makes room */
 };
 
-/* One (type, address, model), whoever uses it: its numbers, its breaker, a mark. */
+/* One (type, address, model), whoever uses it: its breaker, a mark.  The address is the type's, by
+ * the settings.  It outlives its models, so that a name asked for again meets the breaker it left.
+ */
 struct service {
-    struct model_numbers numbers;
+    struct service *next;
+    const char *type;
+    size_t refs; /* models */
+    uint64_t used_ms;
     struct breaker breaker;
     enum err down; /* of the mark */
     uint64_t down_until_ms;
+    int limited; /* answers in a row that ended in a rate limit without a time */
+    size_t model_len;
+    char model[];
 };
 
 /* One (type, key). */
@@ -33,10 +42,11 @@ struct model {
     struct models *of;
     enum model_role role;
     const struct backend_ops *ops;
-    str name, version; /* in models.arena */
+    str name, version; /* its own */
     struct backend *backend;
     struct service *service;
-    struct model_type *type; /* or NULL: the settings have no row for it */
+    struct model_numbers *numbers; /* under the lock: a switch names it */
+    struct model_type *type;       /* or NULL: the settings have no row for it */
 
     /* Guarded by models.lock. */
     size_t refs; /* lists, lines, uses, a preparing under way */
@@ -84,8 +94,11 @@ struct models {
     struct timer idle; /* the loop's: looks for loaded models that nobody uses */
     int breaker_failures;
 
-    struct service *services[SERVICES_MAX];
-    _Atomic size_t services_count;
+    struct service *services;
+    size_t services_count;
+    struct model_numbers *numbers[MODEL_NUMBERS_MAX];
+    _Atomic size_t numbers_count;
+    struct models_counts counts;
 
     void (*settled)(void *ctx, enum err e, const struct err_note *why);
     void *settled_ctx;
@@ -94,15 +107,19 @@ struct models {
 };
 
 /* models.c; `locked`: the caller holds models.lock */
-enum err models_make(struct model **out, struct models *m, const struct model_conf *c,
-                     struct err_note *why); /* one reference */
+/* One reference.  `named`: it has a row of numbers of its own. */
+enum err models_make(struct model **out, struct models *m, const struct model_conf *c, bool named,
+                     struct err_note *why);
+void models_name_numbers(struct model *x); /* under the lock: it has one from now on */
 void models_unref(struct model *x);
 void models_unref_locked(struct model *x);
 bool models_same(const struct model *x, const char *type, str name, str version);
 uint64_t models_now_ms(void);
 
 /* models_service.c; under the lock */
-struct service *models_service_of(struct models *m, const char *type, str model);
+struct service *models_service_of(struct models *m, const char *type, str model); /* a reference */
+void models_service_leave(struct models *m, struct service *s);                   /* NULL is fine */
+void models_service_free_all(struct models *m);
 enum err models_service_may(struct model *x, uint64_t now_ms, bool *probe, struct err_note *why);
 void models_service_judge(struct model *x, enum err e, const struct err_note *why, bool probe,
                           uint64_t now_ms);
@@ -117,6 +134,7 @@ void models_ready_ended(struct model *x, enum err e, const struct err_note *why)
 /* models_names.c.  Without the lock: the model of that name, made if need be, with one more
  * reference. ERR_MODEL_NOT_FOUND: the note says what is there. */
 enum err models_names_get(struct models *m, str name, struct model **out, struct err_note *why);
+bool models_names_current(str name);                              /* "sema", "default": no choice */
 struct model_type *models_names_type(struct models *m, str type); /* under the lock; NULL: none */
 str models_names_version(struct models *m, const struct model_type *t, str name); /* likewise */
 void models_names_set_idle(struct models *m); /* on the loop: something was loaded */

@@ -102,14 +102,18 @@ static struct model *made(const struct models *m, str type, str name)
     return NULL;
 }
 
-static bool configured(const struct models *m, const struct model *x)
+/* Whether an alias of the settings stands for it. */
+static bool is_alias(const struct models *m, const char *type, str name)
 {
-    if (x->role != MODEL_OTHER) return true;
     for (size_t i = 0; i < m->aliases_count; i++)
-        if (str_eq_nocase(m->aliases[i].type, str_of(x->ops->type)) &&
-            str_eq(m->aliases[i].model, x->name))
+        if (str_eq_nocase(m->aliases[i].type, str_of(type)) && str_eq(m->aliases[i].model, name))
             return true;
     return false;
+}
+
+static bool configured(const struct models *m, const struct model *x)
+{
+    return x->role != MODEL_OTHER || is_alias(m, x->ops->type, x->name);
 }
 
 static bool mean(struct models *m, str type, str name, bool allowed, struct meant *out)
@@ -171,13 +175,18 @@ static bool mean_shape(struct models *m, str name, struct meant *out)
     return str_find_char(name, '/') != STR_NPOS && mean(m, STR("hf_api"), name, false, out);
 }
 
+bool models_names_current(str name)
+{
+    return str_eq(name, STR("sema")) || str_eq(name, STR("default"));
+}
+
 static bool mean_current(struct models *m, str name, struct meant *out)
 {
     str current = m->at[0]->name;
     size_t slash = str_rfind_char(current, '/');
 
     out->model = m->at[0];
-    return str_eq(name, STR("sema")) || str_eq(name, STR("default")) ||
+    return models_names_current(name) ||
            (slash != STR_NPOS && str_eq(name, str_tail(current, slash + 1)));
 }
 
@@ -291,8 +300,9 @@ enum err models_names_get(struct models *m, str name, struct model **out, struct
     c.conf.model = it.name;
     pthread_mutex_lock(&m->lock);
     c.conf.version = models_names_version(m, it.type, it.name);
+    bool named = is_alias(m, it.type->conf.ops->type, it.name);
     pthread_mutex_unlock(&m->lock);
-    e = models_make(&x, m, &c, why);
+    e = models_make(&x, m, &c, named, why);
     if (e == ERR_CREDENTIAL || e == ERR_NOT_FOUND) e = ERR_MODEL_NOT_FOUND; /* the note says why */
     if (e) return e;
     if (m->loads == NULL || strcmp(x->ops->type, m->loads) != 0) x->state = MODEL_READY;

@@ -11,31 +11,62 @@ enum {
     DOWN_QUOTA_MS = 5 * 60 * 1000,
     DOWN_RATE_MS_MIN = 10 * 1000, /* a shorter wait is waited for, not marked */
     DOWN_RATE_MS_MAX = 60 * 60 * 1000,
+    DOWN_LIMITED_MS = 10 * 1000, /* after so many limits without a time as open a breaker */
     HTTP_FORBIDDEN = 403,
 };
 
+/* The one that no model uses, and that was used least recently. */
+static void make_room(struct models *m)
+{
+    struct service **oldest = NULL;
+
+    for (struct service **at = &m->services; *at; at = &(*at)->next)
+        if ((*at)->refs == 0 && (oldest == NULL || (*at)->used_ms <= (*oldest)->used_ms))
+            oldest = at;
+    if (oldest == NULL) return; /* as many are in use: bounded by the models there are */
+    struct service *s = *oldest;
+    *oldest = s->next;
+    free(s);
+    m->services_count--;
+}
+
 struct service *models_service_of(struct models *m, const char *type, str model)
 {
-    size_t count = atomic_load(&m->services_count);
+    struct service *s = m->services;
 
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(m->services[i]->numbers.backend, type) == 0 &&
-            str_eq(m->services[i]->numbers.model, model))
-            return m->services[i];
-    if (count == SERVICES_MAX) return m->services[SERVICES_MAX - 1];
-
-    bool last = count == SERVICES_MAX - 1;
-    struct service *s = calloc(1, sizeof *s);
-    str name = s ? arena_str(&m->arena, last ? STR("other") : model) : STR_NONE;
-    if (name.at == NULL) {
-        free(s);
-        return NULL;
+    while (s && !(strcmp(s->type, type) == 0 && str_eq(str_span(s->model, s->model_len), model)))
+        s = s->next;
+    if (s == NULL) {
+        if (m->services_count >= SERVICES_MAX) make_room(m);
+        s = calloc(1, sizeof *s + model.len);
+        if (s == NULL) return NULL;
+        s->type = type;
+        s->model_len = model.len;
+        if (model.len) memcpy(s->model, model.at, model.len);
+        s->next = m->services;
+        m->services = s;
+        m->services_count++;
     }
-    s->numbers.backend = last ? "other" : type;
-    s->numbers.model = name;
-    m->services[count] = s;
-    atomic_store(&m->services_count, count + 1);
+    s->refs++;
+    s->used_ms = models_now_ms();
     return s;
+}
+
+void models_service_leave(struct models *m, struct service *s)
+{
+    (void)m;
+    if (s == NULL) return;
+    s->refs--;
+    s->used_ms = models_now_ms();
+}
+
+void models_service_free_all(struct models *m)
+{
+    for (struct service *s = m->services, *next; s; s = next) {
+        next = s->next;
+        free(s);
+    }
+    m->services = NULL;
 }
 
 static enum err marked(const struct model *x, uint64_t now_ms, uint64_t *left_ms)
@@ -113,6 +144,7 @@ void models_service_judge(struct model *x, enum err e, const struct err_note *wh
     struct model_type *t = x->type;
     uint64_t asked_ms = why && why->retry_after_ms > 0 ? (uint64_t)why->retry_after_ms : 0;
 
+    s->used_ms = now_ms;
     breaker_report(&s->breaker, outcome_of(e), probe, x->of->breaker_failures, now_ms);
     if (e == ERR_NONE) s->down = ERR_NONE;
     if (e == ERR_QUOTA || (e == ERR_AUTH && !(why && why->http_status == HTTP_FORBIDDEN))) {
@@ -126,4 +158,9 @@ void models_service_judge(struct model *x, enum err e, const struct err_note *wh
     else if (e == ERR_RATE_LIMIT && asked_ms > DOWN_RATE_MS_MIN)
         mark(&s->down, &s->down_until_ms, e, now_ms,
              asked_ms < DOWN_RATE_MS_MAX ? asked_ms : DOWN_RATE_MS_MAX);
+    /* A limit that nobody says the end of is not asked into for ever either (field case E4). */
+    int most = x->of->breaker_failures;
+    if (e == ERR_RATE_LIMIT && asked_ms == 0 && most > 0 && ++s->limited >= most)
+        mark(&s->down, &s->down_until_ms, e, now_ms, DOWN_LIMITED_MS);
+    if (e == ERR_NONE) s->limited = 0;
 }

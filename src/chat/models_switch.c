@@ -13,7 +13,7 @@ struct switching {
     struct loop *asker;
     model_switched_fn *done;
     void *ctx;
-    struct model *next; /* a reference */
+    struct model *before, *next; /* references, until it is told: their names are told too */
     struct timer timer;
     uint64_t began_us, total_ms;
     enum err e;
@@ -27,6 +27,8 @@ static void on_told(struct task *t)
 
     free(s);
     was.done(was.ctx, was.e, &was.why, &was.what);
+    if (was.before) models_unref(was.before);
+    if (was.next) models_unref(was.next);
 }
 
 static void tell(struct switching *s)
@@ -50,6 +52,7 @@ static void exchange(struct switching *s)
     if (next != before) {
         m->at[0] = next;
         next->refs++;
+        models_name_numbers(next);
         if (next->role == MODEL_OTHER) next->role = MODEL_PRIMARY;
         /* One that clients named is the primary now, and no longer on their list. */
         for (size_t i = m->chain; i < m->count; i++) {
@@ -75,7 +78,6 @@ static void end(struct switching *s, enum err e, const struct err_note *why)
     s->e = e;
     s->why = why && e ? *why : (struct err_note){.text = ""};
     if (e == ERR_NONE) exchange(s);
-    models_unref(s->next);
     tell(s);
 }
 
@@ -140,7 +142,7 @@ static enum err choose(struct switching *s, str type, str name, str version, str
     if (t == NULL && s->next == NULL)
         return err_set(why, ERR_UNSUPPORTED, "unknown backend \"%.*s\"", STR_ARG(type));
     c.role = MODEL_PRIMARY;
-    return s->next ? ERR_NONE : models_make(&s->next, m, &c, why);
+    return s->next ? ERR_NONE : models_make(&s->next, m, &c, false, why);
 }
 
 enum err models_switch(struct models *m, struct loop *l, str type, str name, str version,
@@ -156,6 +158,8 @@ enum err models_switch(struct models *m, struct loop *l, str type, str name, str
                             .total_ms = total_ms,
                             .began_us = clock_mono_us()};
     pthread_mutex_lock(&m->lock);
+    s->before = m->at[0];
+    s->before->refs++;
     s->what.type_before = m->at[0]->ops->type;
     s->what.name_before = m->at[0]->name;
     bool mine = m->switching == NULL;
@@ -175,7 +179,6 @@ enum err models_switch(struct models *m, struct loop *l, str type, str name, str
     bool current = s->next == m->at[0];
     pthread_mutex_unlock(&m->lock);
     if (current) { /* nothing is reloaded */
-        models_unref(s->next);
         tell(s);
         return ERR_NONE;
     }

@@ -46,6 +46,8 @@ struct reply {
     bool tools;             /* shown: then nobody can go on */
     struct seam seam;
     bool rescuing; /* a second model goes on */
+    bool thought;  /* it gave reasoning, which is not shown, */
+    bool said;     /* and text */
 
     enum err
         failed; /* the first real failure, its note in end.why; of a stream that broke, that one */
@@ -185,6 +187,7 @@ static void on_text(void *ctx, str text)
 
     if (r->state == REPLY_OVER) return;
     note_first(r);
+    r->said = r->said || text.len > 0;
     if (r->asked.hold)
         held_text(&r->held, text);
     else if (r->rescuing)
@@ -199,6 +202,7 @@ static void on_reasoning(void *ctx, str text)
 
     if (r->state == REPLY_OVER) return;
     note_first(r);
+    r->thought = true;
     if (r->asked.hold) {
         held_reasoning(&r->held, text);
     } else if (!r->rescuing && text.len) { /* a second model's is not shown: the first's was */
@@ -284,7 +288,7 @@ static enum err ask(struct reply *r, struct err_note *why)
         }
     }
     r->asked_us = clock_mono_us();
-    r->first_seen = false;
+    r->first_seen = r->thought = r->said = false;
     if (!e) e = ops->ask(&r->answer, model_use_backend(r->use), r->loop, q, to, why);
     if (!e && r->paused && ops->pause) ops->pause(r->answer, true);
     return e;
@@ -314,11 +318,27 @@ static void note_model(struct reply *r)
     }
 }
 
-/* May this one take over? */
+/* May this one take over?  Where nothing but reasoning or white space was shown, whoever is asked
+ * anew.  An answer that goes on from the asker's own beginning has two of them: too much for most.
+ */
 static bool can_go_on(const struct reply *r)
 {
-    return r->state == REPLY_ASKING || r->text.len == 0 ||
-           (model_use_ops(r->use)->can & BACKEND_PREFILL);
+    const struct backend_ops *ops = model_use_ops(r->use);
+    const struct ask *q = r->asked.ask;
+
+    if (r->state == REPLY_ASKING || seam_prefill(&r->seam).len == 0) return true;
+    if (q->messages_count && q->messages[q->messages_count - 1].role == ROLE_ASSISTANT)
+        return false;
+    if (ops->goes_on) return ops->goes_on(model_use_backend(r->use), model_use_name(r->use));
+    return ops->can & BACKEND_PREFILL;
+}
+
+/* A name that its provider does not know is the asker's mistake: nobody else is meant by it
+ * (openai-compat.md 1.1). */
+static bool may_fall_back(struct reply *r, enum err e)
+{
+    r->end.unknown_name = e == ERR_MODEL_NOT_FOUND && r->line.named && r->n == 0;
+    return err_row(e)->fallback && !r->end.unknown_name;
 }
 
 /* Nobody is left: the first failure is the cause, not the last. */
@@ -356,12 +376,16 @@ static void ask_next(struct reply *r)
             continue;
         }
         note_model(r);
+        if (r->n > 0) {
+            struct models_counts *n = models_counts(r->line.of);
+            counter_add(r->rescuing ? &n->rescues : &n->fallbacks, 1);
+        }
         TELL(r, started, model_use_name(r->use), model_use_ops(r->use)->type);
         if (!alive(r)) return;
         e = ask(r, &why);
         if (!e) return;
         leave_model(r, e, &why, NULL);
-        if (r->state == REPLY_ASKING && !err_row(e)->fallback) {
+        if (r->state == REPLY_ASKING && !may_fall_back(r, e)) {
             give_up(r, e, &why);
             return;
         }
@@ -438,6 +462,10 @@ static void on_end(void *ctx, const struct answer_end *end)
     if (r->state == REPLY_OVER) return;
     reply_check(r);
     if (e == ERR_NONE && r->held.bad) e = err_set(&why, ERR_MEMORY, "answer too long");
+    /* Its server took the text for more thinking: what it said of the answer nobody knows. */
+    if (e == ERR_NONE && r->rescuing && r->thought && !r->said && seam_prefill(&r->seam).len)
+        e = err_set(&why, ERR_SERVER, "%s only thought, and did not go on",
+                    model_use_ops(r->use)->type);
     if (e == ERR_NONE && r->rescuing && !r->seam.joined) {
         struct answer_end kept = *end;
         r->telling++; /* outlives what join_text may end */
@@ -455,11 +483,12 @@ static void on_end(void *ctx, const struct answer_end *end)
         break_off(r, e, &why);
         return;
     }
-    if (err_row(e)->fallback) say_over(r, "model_failed", e, &why);
+    bool next = may_fall_back(r, e);
+    if (next) say_over(r, "model_failed", e, &why);
     model_use_end(r->use, e, &why, &end->usage, clock_mono_us() - r->asked_us);
     r->use = NULL;
     held_clear(&r->held);
-    if (!err_row(e)->fallback) {
+    if (!next) {
         give_up(r, e, &why);
         return;
     }

@@ -45,9 +45,10 @@ struct reply_end {
     enum finish finish;
     str stop;            /* the ask's own stop string that ended it; empty: none, or not known */
     struct usage usage;  /* of all that was shown */
-    str model_name;      /* who answered, or began to; empty when nobody did */
+    str model_name;      /* who answered, or began to; empty when nobody did; dies with the reply */
     const char *type;    /* its backend; NULL when nobody did */
     bool shown;          /* some event went out */
+    bool unknown_name;   /* the provider does not know the model that `model` named */
     str rescued_by;      /* empty: nobody; else who went on, */
     uint64_t rescued_at; /* after so many characters of answer */
 };

@@ -59,9 +59,10 @@ static void finish(struct turn *t)
     release(t);
 }
 
+/* Whoever is told logs it in the words of its route; this is for a caller that left. */
 static void say_failed(const struct turn *t)
 {
-    if (t->end == ERR_CANCELLED || t->end == ERR_SESSION_LIMIT) return;
+    if (!t->muted || t->end == ERR_CANCELLED || t->end == ERR_SESSION_LIMIT) return;
     log_event(err_row(t->end)->level, "chat",
               t->end == ERR_NOT_READY ? "model_not_loaded" : "generation_error",
               LOG_CSTR("error", err_text(&t->end_why, t->end)),
@@ -146,15 +147,11 @@ static void tell_text(struct turn *t, str piece)
 static void on_started(void *ctx, str model_name, const char *type)
 {
     struct turn *t = ctx;
-    bool first = t->model_name.len == 0;
 
+    (void)type;
     turn_check(t);
-    if (!first)
-        counter_add(t->state == TURN_STREAMING ? &t->chat->numbers.rescues
-                                               : &t->chat->numbers.fallbacks,
-                    1);
     if (t->state == TURN_ASKING) {
-        t->model_name = model_name;
+        t->model_name = arena_str(&t->arena, model_name);
         form_clear(&t->form); /* hidden reasoning of one that failed */
     }
     tell_started(t);
@@ -188,7 +185,7 @@ static void on_end(void *ctx, const struct reply_end *end)
     t->reply = NULL;
     t->finish = end->finish;
     t->usage = end->usage;
-    t->rescued_by = end->rescued_by;
+    t->rescued_by = end->rescued_by.len ? arena_str(&t->arena, end->rescued_by) : STR_NONE;
     t->rescued_at = end->rescued_at;
     if (t->muted) return; /* `leave` is on its way */
     if (e == ERR_NONE) {

@@ -61,7 +61,7 @@ struct turn {
     struct err_note end_why;
     enum finish finish;
     struct usage usage;
-    str model_name; /* of who answers, or began to; lives as long as the models */
+    str model_name; /* of who answers, or began to; in the arena */
     str rescued_by;
     uint64_t rescued_at;
 

@@ -510,6 +510,68 @@ static void test_addresses(void **state)
     reopen(conf_now(), false);
 }
 
+/* ---- the beginning of an answer ---- */
+
+static void on_prepared(void *ctx, enum err e, const struct err_note *why)
+{
+    (void)why;
+    check_int(e, ERR_NONE);
+    *(bool *)ctx = true;
+    uv_stop(loop_uv(loop));
+}
+
+/* Only servers that are known to go on are asked to, each in its way; the list says who they are.
+ */
+static void test_prefill(void **state)
+{
+    static const struct {
+        const char *path, *want; /* NULL: it is not asked */
+    } rows[] = {
+        {"/v1", NULL},
+        {"/vllm/v1", "{\"add_generation_prompt\": false, \"continue_final_message\": true, "
+                     "\"messages\": [{\"content\": \"How are you?\", \"role\": \"user\"}, "
+                     "{\"content\": \"The answer\", \"role\": \"assistant\"}], "},
+        {"/llamacpp/v1", "{\"messages\": [{\"content\": \"How are you?\", \"role\": \"user\"}, "
+                         "{\"content\": \"The answer\", \"role\": \"assistant\"}], "},
+        {"/llama-field/v1", "{\"messages\": "},
+    };
+    char url[100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct backend_conf conf = conf_now();
+        struct ask q = ask_of("request");
+        struct answer_trace t = {0};
+        bool done = false;
+        snprintf(url, sizeof url, "http://127.0.0.1:%d%s", fake.port, rows[i].path);
+        conf.base_url = str_of(url);
+        reopen(conf, false);
+        backend_openai.prepare(backend, loop, on_prepared, &done);
+        while (!done) uv_run(loop_uv(loop), UV_RUN_DEFAULT);
+        print_message("# %s\n", rows[i].path);
+        check_int(backend_openai.goes_on(backend, q.model), rows[i].want != NULL);
+        q.prefill = STR("The answer");
+        if (rows[i].want == NULL) {
+            struct answer *a;
+            struct sink none = {0};
+            check_int(backend_openai.ask(&a, backend, loop, &q, none, NULL), ERR_UNSUPPORTED);
+            continue;
+        }
+        answer(&t, &q);
+        check_true(str_find(buf_str(&t.seen), str_of(rows[i].want)) != STR_NPOS);
+        trace_fini(&t);
+        /* One that refuses it is not asked again. */
+        q.model = STR("no-prefill");
+        t = (struct answer_trace){0};
+        answer(&t, &q);
+        check_int(t.end.e, ERR_BAD_REQUEST);
+        check_int(t.end.calls, 1);
+        check_true(!backend_openai.goes_on(backend, q.model));
+        trace_fini(&t);
+    }
+    reopen(conf_now(), false);
+}
+
 /* ---- what is learned ---- */
 
 static void test_refused_fields(void **state)
@@ -776,20 +838,35 @@ static void test_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),          cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_reasoning),      cmocka_unit_test(test_statuses),
-        cmocka_unit_test(test_retried),        cmocka_unit_test(test_mid_stream),
-        cmocka_unit_test(test_endings),        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_classes),        cmocka_unit_test(test_official_done_needs_a_finish),
-        cmocka_unit_test(test_large),          cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_notes),          cmocka_unit_test(test_stale_connection),
-        cmocka_unit_test(test_others_ready),   cmocka_unit_test(test_first_byte_is_tried_twice),
-        cmocka_unit_test(test_deadline),       cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_pause),          cmocka_unit_test(test_many),
-        cmocka_unit_test(test_request),        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_refused_system),
-        cmocka_unit_test(test_prepare),        cmocka_unit_test(test_prepare_without_a_list),
-        cmocka_unit_test(test_open),           cmocka_unit_test(test_families),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_retried),
+        cmocka_unit_test(test_mid_stream),
+        cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_official_done_needs_a_finish),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_stale_connection),
+        cmocka_unit_test(test_others_ready),
+        cmocka_unit_test(test_first_byte_is_tried_twice),
+        cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_prefill),
+        cmocka_unit_test(test_refused_fields),
+        cmocka_unit_test(test_refused_system),
+        cmocka_unit_test(test_prepare),
+        cmocka_unit_test(test_prepare_without_a_list),
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_families),
         cmocka_unit_test(test_stops),
     };
     return cmocka_run_group_tests_name("contract/openai", tests, setup, teardown);

@@ -46,6 +46,7 @@ class Peer:
         self.json = {}
         self.close = False
         self.nth = 0  # which request for this model, from 1
+        self.begun = ""  # the answer's beginning, where the request gives one to go on from
 
     def read(self):
         while b"\r\n\r\n" not in self.data:

@@ -21,6 +21,7 @@ SHARED_FIELDS = {"model", "messages", "max_tokens", "temperature", "top_p", "sto
                  "frequency_penalty", "logit_bias", "user", "reasoning_effort"}
 OFFICIAL_FIELDS = SHARED_FIELDS | {"max_completion_tokens"}
 COMPATIBLE_FIELDS = SHARED_FIELDS | {"top_k", "min_p", "repetition_penalty", "max_completion_tokens"}
+VLLM_FIELDS = COMPATIBLE_FIELDS | {"continue_final_message", "add_generation_prompt"}
 
 
 class Refusal(fake.Refusal):
@@ -151,6 +152,23 @@ def check_messages(messages):
         raise Refusal(400, "An assistant message with 'tool_calls' must be followed by tool messages", None, "messages")
 
 
+def server(p):
+    """Which compatible server the path makes it: "/vllm/v1", "/llamacpp/v1", "/llama-field/v1" (which says so in a field
+    only); else none that is known."""
+    word = p.path.split("/")[1]
+    return word if word in ("vllm", "llamacpp", "llama-field") else ""
+
+
+def check_going_on(p):
+    q, last = p.json, p.json["messages"][-1]
+    goes_on = q.get("continue_final_message", False)
+    if goes_on and (last["role"] != "assistant" or q.get("add_generation_prompt", True)):
+        raise Refusal(400, "continue_final_message: the last message must be the assistant's, and add_generation_prompt off")
+    if last["role"] == "assistant" and server(p) == "llamacpp" and q["messages"][-2]["role"] == "assistant":
+        raise Refusal(400, "Cannot have 2 or more assistant messages at the end of the list.")
+    p.begun = last["content"] if goes_on or (last["role"] == "assistant" and server(p).startswith("llama")) else ""
+
+
 def check(p):
     h, q = p.headers, p.json
     if h.get("content-type") != "application/json":
@@ -160,7 +178,7 @@ def check(p):
     if ARGS.key and h.get("authorization") != "Bearer " + ARGS.key:
         raise Refusal(401, f"Incorrect API key provided: {h.get('authorization', '')[7:]}. You can find your API key "
                       "at https://platform.openai.com/account/api-keys.", "invalid_api_key")
-    unknown = set(q) - (OFFICIAL_FIELDS if ARGS.official else COMPATIBLE_FIELDS)
+    unknown = set(q) - (OFFICIAL_FIELDS if ARGS.official else VLLM_FIELDS if server(p) == "vllm" else COMPATIBLE_FIELDS)
     if unknown:
         raise Refusal(400, f"Unrecognized request argument supplied: {sorted(unknown)[0]}")
     if "stream_options" in q and not q.get("stream"):
@@ -182,6 +200,7 @@ def check(p):
     if ARGS.official and len(q.get("stop", [])) > 4:
         raise Refusal(400, "Invalid 'stop'", "invalid_value", "stop")
     check_messages(q.get("messages"))
+    check_going_on(p)
     form = q.get("response_format", {"type": "text"})
     if form["type"] == "json_object" and "json" not in json.dumps(q["messages"]).lower():
         raise Refusal(400, "'messages' must contain the word 'json' in some form, to use 'response_format' of type "
@@ -814,6 +833,43 @@ def case_no_system(p):
     p.say(json.dumps([[m["role"], m["content"]] for m in p.json["messages"]]))
 
 
+# going on from an answer's beginning
+
+def case_no_prefill(p):
+    if p.json["messages"][-1]["role"] == "assistant":
+        return p.answer(400, {"error": {"message": "This model does not support assistant message prefill.",
+                                        "type": "invalid_request_error", "param": None, "code": None}})
+    p.say("asked anew")
+
+
+def case_paris(p):  # F3: says it whole, or what is left of it
+    text = "The capital is Paris."
+    p.say(*(text[len(p.begun):] if text.startswith(p.begun) else text).partition(" "))
+
+
+def case_starts_over(p): p.say("The cap", "ital is", " Paris.")  # F3: whatever it was given
+def case_other_words(p): p.say("The ca", "thedral of Paris.")
+
+
+def case_capital_reset(p):  # F3
+    p.begin()
+    p.text("The capital", " is")
+    p.reset()
+
+
+def case_blank_reset(p):
+    p.begin()
+    p.text("The capital is \n")
+    p.reset()
+
+
+def case_thought_reset(p):
+    p.begin()
+    p.delta(reasoning_content="Hm, ")
+    p.delta(reasoning_content="France.")
+    p.reset()
+
+
 CASES = fake.cases(globals())
 
 
@@ -895,10 +951,11 @@ def models(p):
     if ARGS.models_status != 200:
         return p.answer(ARGS.models_status, {"error": {"message": "no list here"}})
     ids = [*CASES, "gpt-4o", "gpt-4o-mini", "gpt-5", "o3"]
-    data = [{"id": i, "object": "model", "created": 1, "owned_by": "fake", "shutdown_date": None} for i in ids]
+    owner = server(p) if server(p) in ("vllm", "llamacpp") else "fake"
+    data = [{"id": i, "object": "model", "created": 1, "owned_by": owner, "shutdown_date": None} for i in ids]
     data.append({"id": "gpt-3.5-turbo", "object": "model", "created": 1, "shutdown_date": "2020-01-01"})
     data.append({"id": "with-context", "object": "model", "created": 1, "max_model_len": 4096})
-    p.answer(200, {"object": "list", "data": data})
+    p.answer(200, {"object": "list", "data": data}, headers="Server: llama.cpp\r\n" if server(p) == "llama-field" else "")
 
 
 def route(p):

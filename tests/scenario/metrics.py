@@ -55,6 +55,23 @@ def wellformed(t):
             t.lacks(text, word)
 
 
+@case("switches by their outcome; what only clients name is counted as other, what was switched to by its name")
+def named(t):
+    with Fake("openai") as f, Server(MODEL_TYPE="openai", MODEL_NAME="hello", OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k") as s:
+        t.equal(s.metrics()['sema_model_switches_total{outcome="ok"}'], 0)
+        t.equal(s.post("/api/v1/model/switch", {"model_name": "echo-model"}).status, 200)
+        t.equal(s.post("/api/v1/model/switch", {"model_name": "x", "model_type": "google"}).status, 400)
+        t.equal(s.chat("hi").json()["message"], "hi")
+        body = {"model": "openai/words-of-a-client", "messages": [{"role": "user", "content": "hi"}]}
+        t.equal(s.post("/v1/chat/completions", body).status, 200)
+        m, text = s.metrics(), s.get("/metrics").text
+        t.equal((m['sema_model_switches_total{outcome="ok"}'], m['sema_model_switches_total{outcome="failed"}']), (1, 1))
+        t.equal(m['sema_generations_total{backend="openai",model="echo-model",outcome="ok"}'], 1)
+        t.equal(m['sema_generations_total{backend="openai",model="other",outcome="ok"}'], 1)
+        t.equal(m['sema_tokens_total{backend="openai",model="other",kind="prompt"}'], 9)
+        t.lacks(text, "words-of-a-client")
+
+
 @case("where they are, and where not")
 def where(t):
     with Server(METRICS_PATH="/numbers") as s:

@@ -289,7 +289,10 @@ static void fail_reply(struct served *s, enum err e, const struct err_note *why)
         return;
     }
     over(s);
-    served_fail_with(c, e, why);
+    if (s->end.unknown_name)
+        served_fail_start(c, ERR_MODEL_NOT_FOUND, why); /* the client's mistake */
+    else
+        served_fail_with(c, e, why);
 }
 
 /* ---- the session that the client named ---- */
@@ -331,7 +334,8 @@ static void store(struct served *s, const struct reply_end *end)
     struct buf asked;
     enum err e = ERR_NONE;
 
-    s->end = *end; /* the model's name lives as long as the models */
+    s->end = *end;
+    s->end.model_name = arena_str(s->arena, end->model_name);
     s->end.rescued_by = arena_str(s->arena, end->rescued_by);
     buf_init(&asked, V1_BODY_BYTES_MAX);
     if (!last_asked(s, &asked)) {
@@ -377,6 +381,7 @@ static void on_done(void *ctx, const struct reply_end *end)
 
     log_end(s, end);
     s->reply = NULL;
+    s->end.unknown_name = end->unknown_name;
     if (end->e || got_bad(s))
         fail_reply(s, end->e ? end->e : ERR_MEMORY, &end->why);
     else if (s->session.at)

@@ -8,6 +8,7 @@ static void test_turns(void **state)
     (void)state;
     const struct err_note local = {.text = "roles must alternate", .ours = true};
     const struct err_note provider = {.text = "secret words of a provider", .http_status = 400};
+    const struct err_note images = {.text = "no images", .about = "images"};
     const struct err_note later = {.text = "x", .http_status = 429, .retry_after_ms = 2100};
     const struct {
         enum err e;
@@ -39,7 +40,9 @@ static void test_turns(void **state)
         {ERR_CONTENT_FILTER, &provider, 422, "provider_content_filter", NULL, "Failed to generate response", NULL, 0},
         {ERR_BAD_REQUEST, &provider, 422, "provider_bad_request", NULL, "Failed to generate response", NULL, 0},
         {ERR_BAD_REQUEST, &local, 422, "provider_bad_request", NULL, "Failed to generate response", "message", 0},
-        {ERR_UNSUPPORTED, NULL, 422, "validation_error", NULL, "Failed to generate response", "images", 0},
+        {ERR_UNSUPPORTED, &images, 422, "validation_error", NULL, "Failed to generate response", "images", 0},
+        {ERR_UNSUPPORTED, &provider, 422, "validation_error", NULL, "Failed to generate response", NULL, 0},
+        {ERR_UNSUPPORTED, NULL, 422, "validation_error", NULL, "Failed to generate response", NULL, 0},
     };
     /* clang-format on */
 

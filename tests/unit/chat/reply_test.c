@@ -77,7 +77,7 @@ static void test_goes_on(void **state)
     check_str(str_of(c.seen), STR("started <The capital is ><Par><is.>done:The capital is "
                                   "Paris.|one|stop|rescued by two"));
     check_int(c.result.token_count, -1); /* who died did not count */
-    check_int(counter_read(&chat_numbers(chat)->rescues), 1);
+    check_int(counter_read(&models_counts(models)->rescues), 1);
     check_stored("s",
                  "u:q {\"session_id\":\"s\"}|a:The capital is Paris. " MD(
                      "\"model_name\":\"one\",\"finish_reason\":\"stop\",\"rescued_by\":\"two\","
@@ -165,6 +165,22 @@ static void test_who_can(void **state)
     UNTIL(c.over);
     check_str(str_of(c.seen), STR("started <[Reasoning: thought><]\n\ntext>done:[Reasoning: "
                                   "thought]\n\ntext|r=thought|one|stop|rescued by plain"));
+}
+
+/* A second that only thinks has taken the text for more thinking: the third is asked. */
+static void test_only_thought(void **state)
+{
+    struct caller c = {0};
+    start(&c, "s", "q", true);
+    say(asked(0), "The capital is");
+    end(&answers[0], ERR_NETWORK, FINISH_NONE);
+    think(asked(1), " Paris.");
+    end(&answers[1], ERR_NONE, FINISH_STOP);
+    say(asked(2), " Paris.");
+    end(&answers[2], ERR_NONE, FINISH_STOP);
+    UNTIL(c.over);
+    check_str(str_of(c.seen), STR("started <The capital is>< Paris.>done:The capital is Paris.|one|"
+                                  "stop|rescued by three"));
 }
 
 static void test_not_rescued(void **state)
@@ -498,7 +514,8 @@ static void set_more(bool any)
                                .aliases = aliases,
                                .aliases_count = 2,
                                .loads = "plain",
-                               .any = any};
+                               .any = any,
+                               .breaker_failures = breaker_failures};
     check_int(models_more(models, &more, NULL), ERR_NONE);
 }
 
@@ -557,6 +574,85 @@ static void test_named_falls_back(void **state)
     end(asked(2), ERR_SERVER, FINISH_NONE);
     check_true(l.over);
     check_str(str_of(l.seen), STR("[fake/two][fake/one][fake/three]done:provider_server:three"));
+}
+
+/* A name that its provider does not know is the asker's mistake; the current model's is not. */
+static void test_named_unknown(void **state)
+{
+    static const struct {
+        const char *name, *seen;
+        bool mistake;
+    } cases[] = {
+        {"fake/new", "[fake/new]done:provider_model_not_found:new", true},
+        {"two", "[fake/two]done:provider_model_not_found:two", true},
+        {"sema", "[fake/one][fake/two]", false},
+        {"", "[fake/one][fake/two]", false},
+    };
+
+    set_more(true);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct listener l = {.over = false};
+        answers_count = 0;
+        listen_to(&l, cases[i].name, false, NULL);
+        end(asked(0), ERR_MODEL_NOT_FOUND, FINISH_NONE);
+        check_str(str_of(l.seen), str_of(cases[i].seen));
+        check_true(l.over == cases[i].mistake);
+        check_true(l.end.unknown_name == cases[i].mistake);
+        if (!l.over) reply_cancel(l.reply);
+    }
+}
+
+/* Refused without a call, or asked and failed with `e`. */
+static bool asks_named(const char *name, enum err e)
+{
+    struct listener l = {.over = false};
+    size_t before = answers_count;
+
+    check_int(listen_to(&l, name, false, NULL), ERR_NONE);
+    UNTIL(answers_count > before);
+    bool is_it = str_eq(str_of(answers[before].of->name), str_tail(str_of(name), 5));
+    if (is_it && e) end(&answers[before], e, FINISH_NONE);
+    if (!l.over) reply_cancel(l.reply);
+    answers_count = 0;
+    return is_it;
+}
+
+/* What clients name has each a breaker of its own, which outlives the model; its numbers are kept
+ * under "other", for a client's words are no label. */
+static void test_named_services(void **state)
+{
+    char name[32];
+
+    set_more(true);
+    for (int i = 0; i < 3; i++) check_true(asks_named("fake/bad", ERR_SERVER));
+    check_true(!asks_named("fake/bad", ERR_NONE));
+    check_true(asks_named("fake/good", ERR_NONE));
+    for (int i = 0; i < 400; i++) { /* more than there is room for, of models and of services */
+        snprintf(name, sizeof name, "fake/n%d", i);
+        backends_count = 1; /* of the names kept by the test alone */
+        check_true(asks_named(name, ERR_NONE));
+        if (i == 100) check_true(!asks_named("fake/bad", ERR_NONE)); /* its model is gone by now */
+    }
+    check_true(asks_named("fake/bad", ERR_NONE)); /* forgotten, as the least recently used */
+
+    bool other = false;
+    for (size_t i = 0; i < models_numbers_count(models); i++) {
+        const struct model_numbers *n = models_numbers(models, i);
+        check_true(n->model.at[0] != 'n' && !str_eq(n->model, STR("bad")));
+        if (!str_eq(n->model, STR("other"))) continue;
+        other = true;
+        check_int(counter_read(&n->failed), 3);
+        check_int(counter_read(&n->cancelled), 402);
+    }
+    check_true(other);
+}
+
+/* A limit that comes without a time is asked into a few times, then not for a while. */
+static void test_limit_without_time(void **state)
+{
+    set_more(true);
+    for (int i = 0; i < 3; i++) check_true(asks_named("fake/full", ERR_RATE_LIMIT));
+    for (int i = 0; i < 5; i++) check_true(!asks_named("fake/full", ERR_NONE));
 }
 
 /* One that must be loaded is, at first use; what is wrong with it is told. */
@@ -729,6 +825,7 @@ int main(void)
         CASE(rescued_twice, setup),
         CASE(break_is_the_cause, setup),
         CASE(who_can, setup_mixed),
+        CASE(only_thought, setup),
         CASE(not_rescued, setup),
         CASE(cancel_while_rescued, setup),
         CASE(hidden_reasoning, setup),
@@ -743,6 +840,9 @@ int main(void)
         CASE(total_time, setup),
         CASE(names, setup),
         CASE(named_falls_back, setup),
+        CASE(named_unknown, setup),
+        CASE(named_services, setup_breaker),
+        CASE(limit_without_time, setup_breaker),
         CASE(loaded_at_first_use, setup),
         CASE(switch, setup),
         CASE(switch_to_fallback, setup),

@@ -358,7 +358,7 @@ static void test_fallback(void **state)
     end(&answers[2], ERR_NONE, FINISH_STOP);
     UNTIL(c.over);
     check_str(str_of(c.seen), STR("started <yes>done:yes|three|stop"));
-    check_int(counter_read(&chat_numbers(chat)->fallbacks), 2);
+    check_int(counter_read(&models_counts(models)->fallbacks), 2);
     check_stored("s",
                  "u:q " MD_U "|a:yes " MD_A("\"model_name\":\"three\",\"finish_reason\":\"stop\""));
 }
