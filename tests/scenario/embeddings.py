@@ -67,7 +67,7 @@ def forms(t):
         ask(s, "openai/embed-x", "hello", input_type="query")
         t.equal(f.requests(PATH)[-1]["body"].get("input_type"), "query", "a compatible server gets what Sema does not know")
         text = s.get("/metrics").text
-        t.true(re.search(r'sema_[a-z_]*tokens[a-z_]*\{[^}]*embed-x[^}]*\} [1-9]', text), "tokens in /metrics")
+        t.true(re.search(r'sema_[a-z_]*tokens[a-z_]*\{[^}]*model="other"[^}]*\} [1-9]', text), "tokens in /metrics")
 
 
 @case("what a server cannot pack, Sema packs; one that refuses encoding_format is asked without")
