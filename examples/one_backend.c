@@ -1,6 +1,7 @@
 /* Asks one backend one question, through the headers that Sema itself uses: the counterpart of the
  * guide's "Test Specific Backend" snippet.
  *
+ *     MINIMAX_API_KEY=... build/examples/one_backend minimax MiniMax-M1 Hello
  *     OPENAI_API_KEY=sk-... build/examples/one_backend openai gpt-4.1-mini Hello
  *     build/examples/one_backend openai my-model Hello http://127.0.0.1:8000/v1
  *     build/examples/one_backend scripted answers.jsonl Hello
@@ -11,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <uv.h>
+
 #include "backend/backend.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "http/client.h"
 
@@ -26,19 +30,38 @@ struct program {
     struct message message;
     struct part part;
     struct task start;
+    bool thinks; /* a bracket is open */
     int status;
 };
+
+static void leave(struct program *p)
+{
+    loop_stop(p->loop);
+    uv_stop(loop_uv(p->loop)); /* a kept connection would hold the loop */
+}
 
 static void fail(struct program *p, const char *what, enum err e, const struct err_note *why)
 {
     fprintf(stderr, "%s: %s\n", what, err_text(why, e));
     p->status = 1;
-    loop_stop(p->loop);
+    leave(p);
+}
+
+static void on_reasoning(void *ctx, str text)
+{
+    struct program *p = ctx;
+
+    if (!p->thinks) fputs("[Reasoning: ", stdout);
+    p->thinks = true;
+    fwrite(text.at, 1, text.len, stdout);
 }
 
 static void on_text(void *ctx, str text)
 {
-    (void)ctx;
+    struct program *p = ctx;
+
+    if (p->thinks) fputs("]\n\n", stdout);
+    p->thinks = false;
     fwrite(text.at, 1, text.len, stdout);
     fflush(stdout);
 }
@@ -52,14 +75,14 @@ static void on_done(void *ctx, const struct answer_end *end)
         return;
     }
     printf("\n(%lld tokens)\n", (long long)end->usage.completion_tokens);
-    loop_stop(p->loop);
+    leave(p);
 }
 
 static void on_ready(void *ctx, enum err e, const struct err_note *why)
 {
     struct program *p = ctx;
     struct err_note note = {.text = ""};
-    struct sink to = {.ctx = p, .text = on_text, .done = on_done};
+    struct sink to = {.ctx = p, .text = on_text, .reasoning = on_reasoning, .done = on_done};
 
     if (e) {
         fail(p, "prepare", e, why);
@@ -76,13 +99,19 @@ static void on_start(struct task *t)
     p->ops->prepare(p->backend, p->loop, on_ready, p);
 }
 
-static const struct backend_ops *find(const char *type)
-{
-    static const struct backend_ops *const all[] = {&backend_openai, &backend_anthropic,
-                                                    &backend_scripted};
+static const struct kind {
+    const struct backend_ops *ops;
+    const char *key; /* the environment's name for it; NULL: it needs none */
+} kinds[] = {
+    {&backend_openai, "OPENAI_API_KEY"}, {&backend_anthropic, "ANTHROPIC_API_KEY"},
+    {&backend_google, "GOOGLE_API_KEY"}, {&backend_minimax, "MINIMAX_API_KEY"},
+    {&backend_hf, "HF_API_TOKEN"},       {&backend_scripted, NULL},
+};
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i]->type, type) == 0) return all[i];
+static const struct kind *find(const char *type)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].ops->type, type) == 0) return &kinds[i];
     return NULL;
 }
 
@@ -91,22 +120,26 @@ int main(int argc, char **argv)
     struct program p = {.start.run = on_start};
     struct err_note why = {.text = ""};
     struct http_client *client = NULL;
-    const struct http_client_conf client_conf = {.user_agent = "sema-example"};
+    const struct http_client_conf client_conf = {.user_agent = "sema/example"};
 
-    if (argc < 4 || (p.ops = find(argv[1])) == NULL) {
-        fprintf(stderr, "usage: one_backend openai|anthropic|scripted MODEL MESSAGE [BASE_URL]\n");
+    const struct kind *kind = argc < 4 ? NULL : find(argv[1]);
+    if (kind == NULL) {
+        fputs("usage: one_backend TYPE MODEL MESSAGE [BASE_URL]\n"
+              "TYPE: openai, anthropic, google, minimax, hf_api, scripted\n",
+              stderr);
         return 2;
     }
+    p.ops = kind->ops;
     struct backend_conf conf = {
         .type = argv[1],
         .model = str_of(argv[2]),
         .base_url = str_of(argc > 4 ? argv[4] : NULL),
-        .key = str_of(
-            getenv(strcmp(argv[1], "anthropic") == 0 ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY")),
+        .key = str_of(kind->key ? getenv(kind->key) : NULL),
         .connect_ms = 10000,
         .idle_ms = 60000,
         .total_ms = TOTAL_MS,
     };
+    log_open(&(struct log_conf){.threshold = LEVEL_CRITICAL, .to_stderr = true}, NULL);
     enum err e = loop_new(&p.loop, &why);
     if (!e) e = http_client_new(&client, p.loop, &client_conf, &why);
     if (!e) e = p.ops->open(&p.backend, &conf, &why);
