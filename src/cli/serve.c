@@ -328,9 +328,8 @@ static void say_start(const struct serve *s)
 
     fprintf(stderr, "%s %s answers with %s", c->app_name, c->app_version, c->model.name);
     if (compose_is_embedded(s->cli->program, c))
-        fputs(", the small model inside the program (a larger one: set MODEL_NAME, and MODEL_PATH "
-              "to its "
-              "files)",
+        fputs(", the small model inside the program (a larger one: MODEL_NAME=OWNER/NAME of a "
+              "Hugging Face model, or a provider's by MODEL_TYPE)",
               stderr);
     else
         fprintf(stderr, " (%s)", c->model.type);

@@ -52,7 +52,7 @@ def start(*args, folder=None, lines=1, **env):
 def _():
     return config(PORT="abc", DEBUG="maybe", TEMPERATURE="7", TOP_P="0", MODEL_TYPE="nonsense", LOG_LEVEL="loud", API_KEY="short",
                   JWT_SECRET="short", OPENAI_BASE_URL="localhost:8000/v1", METRICS_PATH="metrics", CORS_ORIGINS="[1",
-                  MODEL_ALIASES="gpt-4", DEVICE="gpu")
+                  MODEL_ALIASES="gpt-4", DEVICE="gpu", FALLBACK_MODELS="claude-haiku-4-5")
 
 
 @says("config-together")
@@ -345,26 +345,32 @@ def _():
     return start(MODEL_TYPE="minimax", MODEL_NAME="MiniMax-M3", MINIMAX_API_KEY="x", MINIMAX_API_URL="https://api.minimax.io/v1/responses")
 
 
-def logged(event, field, wait_ready=False, fake=None, args=(), **env):
+def logged(event, field, wait_ready=False, **env):
     """What the log says."""
-    with contextlib.ExitStack() as stack:
-        if fake:
-            f = stack.enter_context(Fake(fake, *args))
-            env = {k: v.replace("URL", f.url) for k, v in env.items()}
-        s = stack.enter_context(Server(wait_ready=wait_ready, **env))
+    with Server(wait_ready=wait_ready, **env) as s:
         return wait_until(lambda: s.events(event), 10, event)[0][field]
+
+
+def lists(body):
+    """A provider that has these models."""
+    return Upstream(lambda request: iter([Upstream.json(200, body)]))
 
 
 @says("openai-retired")
 def _():
-    return logged("model_warning", "warning", True, "openai", MODEL_TYPE="openai", MODEL_NAME="gpt-3.5-turbo", OPENAI_API_KEY="sk-x",
-                  OPENAI_BASE_URL="URL/v1")
+    names = ("gpt-4o", "gpt-4o-mini", "gpt-6-luna", "gpt-6-sol", "gpt-6.1-sol", "o3")
+    with lists({"object": "list", "data": [{"id": n, "object": "model"} for n in names]}) as up:
+        return logged("model_warning", "warning", True, MODEL_TYPE="openai", MODEL_NAME="gpt-3.5-turbo", OPENAI_API_KEY="sk-x",
+                      OPENAI_BASE_URL=up.url)
 
 
 @says("google-retired")
 def _():
-    return logged("model_warning", "warning", True, "google", ("--retired",), MODEL_TYPE="google", MODEL_NAME="gemini-1.5-pro",
-                  GOOGLE_API_KEY="x", GOOGLE_GEMINI_BASE_URL="URL")
+    names = ("gemini-2.5-flash", "gemini-2.5-pro", "gemini-3.8-flash", "gemini-4-argon", "gemma-4-31b-it")
+    rows = [{"name": "models/" + n, "supportedGenerationMethods": ["generateContent"]} for n in names]
+    with lists({"models": rows}) as up:
+        return logged("model_warning", "warning", True, MODEL_TYPE="google", MODEL_NAME="gemini-1.5-pro", GOOGLE_API_KEY="x",
+                      GOOGLE_GEMINI_BASE_URL=up.url)
 
 
 def unreachable(base):
