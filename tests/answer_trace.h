@@ -24,6 +24,7 @@ struct answer_trace {
     bool over;               /* `done` came, or the quiet time after a cancel has passed */
     bool signatures;         /* are traced */
     char signature[100];     /* the last, or redacted reasoning */
+    char signature_id[100];  /* of its item */
     int cancel_at, pause_at; /* at this piece; 0: never */
     struct answer_end end;
     struct timer timer; /* ends a pause, or the wait for events that must not come */
@@ -94,6 +95,7 @@ static void trace_signature(void *ctx, const struct part *p)
                                          : p->kind == PART_REASONING || p->kind == PART_TEXT);
     str token = p->redacted.len ? p->redacted : p->signature;
     snprintf(t->signature, sizeof t->signature, "%.*s", STR_ARG(token));
+    snprintf(t->signature_id, sizeof t->signature_id, "%.*s", STR_ARG(p->id));
     if (!t->signatures) return;
     trace_channel(t, p->redacted.len ? "x:" : "s:");
     buf_add(&t->seen, str_head(token, 3));

@@ -23,8 +23,9 @@ struct part {
     enum part_kind kind;
     str text;                /* text; image: data URI or https address; reasoning: its text */
     str id, name, args_json; /* tool call; the arguments as written, never through a double */
-    str signature, redacted, issuer; /* provider state and who gave it: of reasoning, and Google's
-                                        of calls and text, which other providers leave out */
+    /* Provider state and who gave it: of reasoning (`id` of its item, where it is one), and
+     * Google's of calls and text, which other providers leave out. */
+    str signature, redacted, issuer;
     bool
         cache; /* the prompt up to here may be kept for the next call (Anthropic's cache_control) */
 };

@@ -178,7 +178,8 @@ void answer_watch_stops(struct answer *a, size_t told);
 void answer_reasoning(struct answer *a, enum reasoning_source from, str text);
 /* What must go back with the reasoning on the next turn: its signature, or a redacted block. */
 void answer_signature(struct answer *a, str signature, str redacted);
-/* The same of a call that was told (`id` its id), or of the text before (PART_TEXT). */
+/* The same of a call that was told (`id` its id), of the text before (PART_TEXT), or of reasoning
+ * that is an item with an id (PART_REASONING). */
 void answer_part_signature(struct answer *a, enum part_kind kind, str id, str signature);
 uint64_t answer_issuer(const struct answer *a); /* of issuers.h: who is being asked */
 void answer_tool(struct answer *a, const struct tool_piece *p);

@@ -1,12 +1,14 @@
 /* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9):
  * vLLM, llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c
- * reads what comes, openai_family.c knows OpenAI's models.  The Responses API is not spoken yet. */
+ * reads what comes, openai_family.c knows OpenAI's models.  Where one needs the Responses API
+ * (openai_api.c), openai_responses_write.c and openai_responses_read.c do the same for that. */
 #include "backend/anthropic_in.h"
 #include "backend/aside.h"
 #include "backend/openai_in.h"
 #include "backend/remote.h"
 
-static const char default_url[] = "https://api.openai.com/v1", endpoint[] = "/chat/completions";
+static const char default_url[] = "https://api.openai.com/v1", endpoint[] = "/chat/completions",
+                  responses_endpoint[] = "/responses";
 
 static void sign(const struct backend *b, struct call *c)
 {
@@ -16,18 +18,36 @@ static void sign(const struct backend *b, struct call *c)
     if (b->conf.project.len) call_header(c, "OpenAI-Project", b->conf.project);
 }
 
+static const struct dialect responses;
+
 static enum err write_request(struct answer *a, struct call *c, struct err_note *why)
 {
     struct backend *b = a->backend;
-    enum err e = remote_url(&c->url, b, endpoint, &c->arena);
+    bool is_responses = b->dialect == &responses || openai_needs_responses(a);
+
+    a->dialect = is_responses ? &responses : b->dialect;
+    enum err e = remote_url(&c->url, b, is_responses ? responses_endpoint : endpoint, &c->arena);
 
     if (e) return err_set(why, e, "out of memory for a request");
     call_header(c, "Accept", STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);
+    if (is_responses) return openai_responses_write(a, c, a->q->model, why);
     /* Who goes on from a text has done with thinking. */
     if (!b->official) think_init(&a->think, a->q->prefill.len == 0 && think_opened_by(a->q->model));
     return openai_write_body(a, c, a->q->model, NULL, why);
+}
+
+static bool mend(struct answer *a, const struct fault *f)
+{
+    return openai_mend_api(a, f, false) || openai_mend(a, f);
+}
+
+static bool responses_mend(struct answer *a, const struct fault *f)
+{
+    bool may_leave = a->backend->dialect != &responses; /* the address names no other */
+
+    return (may_leave && openai_mend_api(a, f, true)) || openai_responses_mend(a, f);
 }
 
 static const struct dialect openai = {
@@ -35,9 +55,19 @@ static const struct dialect openai = {
     .write = write_request,
     .event = openai_read_event,
     .whole = openai_read_whole,
-    .mend = openai_mend,
+    .mend = mend,
     .done_event = true,
     .lenient_done = true,
+};
+
+static const struct dialect responses = {
+    .type = "openai",
+    .write = write_request,
+    .event = openai_responses_event,
+    .whole = openai_responses_whole,
+    .judge = openai_responses_judge,
+    .mend = responses_mend,
+    .done_event = true, /* not OpenAI's, but others end every stream so */
 };
 
 static bool is_official(str host)
@@ -57,8 +87,11 @@ static enum err openai_open(struct backend **out, const struct backend_conf *c,
     /* The whole endpoint may be given; other calls use it with that cut off. */
     size_t path = str_find_char(b->base.target, '?');
     str front = str_head(b->base.target, path);
-    if (str_ends(front, str_of(endpoint))) {
-        front.len -= sizeof endpoint - 1;
+    bool chat = str_ends(front, str_of(endpoint));
+    bool is_responses = str_ends(front, str_of(responses_endpoint));
+    if (chat || is_responses) {
+        front.len -= (chat ? sizeof endpoint : sizeof responses_endpoint) - 1;
+        if (is_responses) b->dialect = &responses;
         str query = path == STR_NPOS ? STR("") : str_tail(b->base.target, path);
         b->base.target = arena_strf(&b->arena, "%.*s%.*s", STR_ARG(front), STR_ARG(query));
     }

@@ -1,5 +1,19 @@
 /* What the files of the openai backend share, and what hf and minimax take from it: chat
- * completions. */
+ * completions, and the Responses API where a model needs it.
+ *
+ * Which of the two (providers.md 3.1, 4), by the first row of openai_family.c that fits an id:
+ *
+ *   gpt-5-pro gpt-5.x-pro o1-pro o3-pro       Responses only
+ *   *-codex* codex-* *-deep-research*         Responses only
+ *   gpt-5.4* gpt-5.5*                         Responses for tools with an effort
+ *   gpt-5.6* gpt-6* and unknown ids           Responses for tools, unless the effort is none
+ *   gpt-6.1-sol                               Responses for tools, always
+ *   gpt-6* and unknown ids                    Responses for the effort max
+ *   all others                                chat completions
+ *
+ * That is how OpenAI itself is asked.  Another server is asked in chat completions, until it says
+ * "/v1/responses" in a refusal, or 404 to an id that has only those; an address that ends in
+ * /responses has nothing else. */
 #ifndef SEMA_BACKEND_OPENAI_IN_H
 #define SEMA_BACKEND_OPENAI_IN_H
 
@@ -27,21 +41,44 @@ enum openai_refusal {
     REFUSED_LATE_SYSTEM = 1 << 17, /* a system message that is not the first */
     REFUSED_SYSTEM = 1 << 18,      /* any system message */
     REFUSED_PREFILL = 1 << 19,     /* to go on from an answer's beginning */
+    /* Of the Responses API: */
+    REFUSED_SUMMARY = 1 << 24,   /* reasoning.summary */
+    REFUSED_INCLUDE = 1 << 25,   /* include */
+    REFUSED_STORE = 1 << 26,     /* store */
+    REFUSED_REASONING = 1 << 27, /* reasoning as a whole */
+    /* Which of the two: */
+    NEEDS_RESPONSES = 1 << 28,
+    TOOLS_NEED_RESPONSES = 1 << 29,
+    REFUSED_RESPONSES = 1 << 30, /* no such thing there */
+};
+
+/* What one answer is asked without: `mended`. */
+enum openai_mended {
+    MENDED_THOUGHTS = 1 << 0, /* reasoning of earlier turns, which the provider cannot read */
+    MENDED_LEAST = 1 << 1,    /* max_output_tokens is at least what the provider asks for */
 };
 
 /* What a model of OpenAI's own takes (providers.md 3.1). */
 struct openai_family {
-    const char *prefix;
-    bool reasons;          /* else classic: all sampling fields, no effort */
-    bool sampling_at_none; /* with effort none, sampling fields are taken */
+    const char *prefix, *with; /* how the id begins, and what is in it; NULL: anything */
+    bool reasons;              /* else classic: all sampling fields, no effort */
+    bool sampling_at_none;     /* with effort none, sampling fields are taken */
     bool stops;
     unsigned efforts; /* bits 1 << enum effort */
-    enum { TOOLS_FINE, TOOLS_WITHOUT_EFFORT, TOOLS_AT_NONE, TOOLS_NEVER } tools;
+    enum { TOOLS_FINE, TOOLS_WITHOUT_EFFORT, TOOLS_AT_NONE, TOOLS_NEVER } tools; /* in chat */
+    bool only_responses; /* not in chat completions */
+    bool max;            /* effort max, in Responses */
 };
 const struct openai_family *openai_family_of(str model); /* never NULL: unknown is the newest */
 /* Whether the id is one of OpenAI's own, wherever it is asked for: a gateway in front of OpenAI
  * refuses what OpenAI refuses.  "gpt-oss-20b" is anybody's to serve. */
 bool openai_family_is_known(str model);
+
+/* The nearest lower of the efforts (bits), else the lowest.  EFFORT_UNSET: there are none. */
+enum effort openai_fit_effort(unsigned efforts, enum effort wanted);
+const char *openai_effort_name(enum effort e);
+/* max_tokens of the ask with what thinking needs (providers.md 3.1); -1: none. */
+int64_t openai_room(const struct ask *q, enum effort e, bool thinks);
 
 /* How chat completions of a provider differ from those of a compatible server. */
 struct openai_form {
@@ -68,5 +105,17 @@ void openai_read_usage(struct answer *a, yyjson_val *usage);
 enum finish openai_finish_of(str word);
 bool openai_mend(struct answer *a, const struct fault *f);
 bool openai_goes_on(struct backend *b, str model);
+
+/* The body of POST /responses; its events and whole answers. */
+enum err openai_responses_write(struct answer *a, struct call *c, str model, struct err_note *why);
+void openai_responses_event(struct answer *a, str type, yyjson_val *root);
+void openai_responses_whole(struct answer *a, yyjson_val *root);
+void openai_responses_judge(struct answer *a, struct fault *f, yyjson_val *root);
+bool openai_responses_mend(struct answer *a, const struct fault *f);
+
+/* Whether this ask goes there, as the table and what was learned have it. */
+bool openai_needs_responses(const struct answer *a);
+/* Whether a refusal sends the request to the other of the two; learned then. */
+bool openai_mend_api(struct answer *a, const struct fault *f, bool responses);
 
 #endif

@@ -2,10 +2,7 @@
 #include "backend/shape.h"
 #include "base/log.h"
 
-enum {
-    STOPS_MAX_OFFICIAL = 4,
-    THINKING_ROOM_TOKENS = 4096, /* providers.md 3.1: where no effort says more */
-};
+enum { STOPS_MAX_OFFICIAL = 4 };
 
 /* What one request needs to know again and again. */
 struct writer {
@@ -285,23 +282,6 @@ static void put_format(struct writer *w)
 
 /* ---- numbers ---- */
 
-static const char *effort_name(enum effort e)
-{
-    static const char *const names[] = {"",       "none", "minimal", "low",
-                                        "medium", "high", "xhigh",   "max"};
-    return names[e];
-}
-
-/* The nearest lower effort that the family knows; else its lowest.  EFFORT_UNSET: none is sent. */
-static enum effort fit_effort(const struct openai_family *f, enum effort wanted)
-{
-    for (int e = wanted; e > EFFORT_UNSET; e--)
-        if (f->efforts & 1u << e) return (enum effort)e;
-    for (int e = wanted; e <= EFFORT_MAX; e++)
-        if (f->efforts & 1u << e) return (enum effort)e;
-    return EFFORT_UNSET;
-}
-
 static enum effort effort_of(const struct writer *w)
 {
     const struct openai_family *f = w->family;
@@ -310,30 +290,18 @@ static enum effort effort_of(const struct writer *w)
     if (!takes(w, REFUSED_EFFORT)) return EFFORT_UNSET;
     if (f == NULL) return e;
     if (!f->reasons) return EFFORT_UNSET;
-    if (w->q->tools_count && f->tools == TOOLS_WITHOUT_EFFORT) return EFFORT_UNSET;
-    if (w->q->tools_count && f->tools == TOOLS_AT_NONE && (f->efforts & 1u << EFFORT_NONE))
-        return EFFORT_NONE;
-    return e ? fit_effort(f, e) : EFFORT_UNSET;
+    if (w->q->tools_count && !takes(w, REFUSED_RESPONSES)) { /* so they must do here */
+        if (f->tools == TOOLS_WITHOUT_EFFORT) return EFFORT_UNSET;
+        if (f->tools >= TOOLS_AT_NONE && (f->efforts & 1u << EFFORT_NONE)) return EFFORT_NONE;
+    }
+    return e ? openai_fit_effort(f->efforts, e) : EFFORT_UNSET;
 }
 
-/* On /api/v1 the limit is meant for the text alone; a model that thinks needs more
- * (providers.md 3.1, 5.2). */
 static int64_t room_for(const struct writer *w, enum effort e)
 {
-    int64_t most = w->q->max_tokens;
+    bool thinks = w->family ? w->family->reasons : e != EFFORT_UNSET || w->form->thinks;
 
-    if (!w->q->room_to_think) return most;
-    if (w->family && !w->family->reasons) return most;
-    if (w->family == NULL && e == EFFORT_UNSET && !w->form->thinks)
-        return most; /* nothing says that it thinks */
-    switch (e) {
-    case EFFORT_NONE: return most;
-    case EFFORT_MEDIUM: return most + 8192;
-    case EFFORT_HIGH:
-    case EFFORT_XHIGH:
-    case EFFORT_MAX: return most + 16384;
-    default: return most + THINKING_ROOM_TOKENS;
-    }
+    return openai_room(w->q, e, thinks);
 }
 
 static void put_number(struct writer *w, uint64_t field, const char *key, double n)
@@ -351,7 +319,7 @@ static void put_limits(struct writer *w, enum effort effort)
     struct json_out *o = &w->o;
     const struct ask *q = w->q;
 
-    if (effort) json_key(o, "reasoning_effort"), json_text(o, str_of(effort_name(effort)));
+    if (effort) json_key(o, "reasoning_effort"), json_text(o, str_of(openai_effort_name(effort)));
     if (q->max_tokens < 0) return;
     bool new_name = w->family && w->family->reasons;
     if (!takes(w, REFUSED_MAX_TOKENS)) new_name = true;

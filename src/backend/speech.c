@@ -128,13 +128,9 @@ uint64_t answer_issuer(const struct answer *a)
     return key ? key : 1;
 }
 
-void answer_signature(struct answer *a, str signature, str redacted)
+static void give_signature(struct answer *a, const struct part *p)
 {
-    const struct part p = {.kind = PART_REASONING,
-                           .signature = signature,
-                           .redacted = redacted,
-                           .issuer = str_of(a->dialect->type)};
-    str token = redacted.len ? redacted : signature;
+    str token = p->redacted.len ? p->redacted : p->signature;
 
     if (a->over || token.len == 0) return;
     give_reasoning(a, halves_end(&a->reasoning_halves));
@@ -142,20 +138,23 @@ void answer_signature(struct answer *a, str signature, str redacted)
     if (a->over) return;
     issuers_note(token, answer_issuer(a), loop_now_ms(a->loop));
     a->sent = true;
-    if (a->to.signature) a->to.signature(a->to.ctx, &p);
+    if (a->to.signature) a->to.signature(a->to.ctx, p);
+}
+
+void answer_signature(struct answer *a, str signature, str redacted)
+{
+    give_signature(a, &(struct part){.kind = PART_REASONING,
+                                     .signature = signature,
+                                     .redacted = redacted,
+                                     .issuer = str_of(a->dialect->type)});
 }
 
 void answer_part_signature(struct answer *a, enum part_kind kind, str id, str signature)
 {
-    const struct part p = {.kind = kind,
-                           .id = id,
-                           .signature = signature,
-                           .issuer = str_of(a->dialect->type)};
-
-    if (a->over || signature.len == 0) return;
-    issuers_note(signature, answer_issuer(a), loop_now_ms(a->loop));
-    a->sent = true;
-    if (a->to.signature) a->to.signature(a->to.ctx, &p);
+    give_signature(a, &(struct part){.kind = kind,
+                                     .id = id,
+                                     .signature = signature,
+                                     .issuer = str_of(a->dialect->type)});
 }
 
 /* Tool events count as something sent, which the assembler does not know. */

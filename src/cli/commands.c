@@ -4,8 +4,8 @@
 
 extern const struct command command_serve, command_chat, command_sessions, command_config,
     command_tokenize, command_detokenize, command_template, command_logits, command_generate,
-    command_sample_probs, command_inspect, command_pull, command_models, command_rm,
-    command_check, command_test_backends, command_help, command_version;
+    command_sample_probs, command_inspect, command_pull, command_models, command_rm, command_check,
+    command_test_backends, command_help, command_version;
 
 /* clang-format off */
 const struct command *const commands[] = {

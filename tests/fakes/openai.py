@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A strict fake of OpenAI's chat completions and of servers that are compatible with them.
+"""A strict fake of OpenAI's chat completions, of its Responses API (responses.py), and of servers that are compatible.
 
     python3 tests/fakes/openai.py --port 9000 [--log requests.jsonl] [--key sk-test] [--official]
 
@@ -14,6 +14,7 @@ import re
 import struct
 
 import fake
+import responses
 from fake import ARGS
 
 SHARED_FIELDS = {"model", "messages", "max_tokens", "temperature", "top_p", "stop", "seed", "stream", "stream_options",
@@ -76,8 +77,13 @@ def family(model):
     return "reasoning" if re.match(r"(o[134]|gpt-[5-9])", model) else ""
 
 
+ONLY_RESPONSES = "This model is only supported in v1/responses and not in v1/chat/completions."
+
+
 def check_official(q):
     model, kind = q["model"], family(q["model"])
+    if re.search(r"-codex|^codex-|^(gpt-5|gpt-5\.\d|o1|o3)-pro", model):
+        raise Refusal(404, ONLY_RESPONSES, None, "model")
     if kind == "classic" and "reasoning_effort" in q:
         raise Refusal(400, "Unrecognized request argument supplied: reasoning_effort", None, None)
     if kind != "reasoning":
@@ -94,14 +100,16 @@ def check_official(q):
     if "stop" in q and not model.startswith("o1"):
         raise Refusal(400, "Unsupported parameter: 'stop' is not supported with this model.",
                       "unsupported_parameter", "stop")
-    if "tools" in q and re.match(r"gpt-5\.6|gpt-6", model) and q.get("reasoning_effort") != "none":
+    if "tools" in q and re.match(r"gpt-5\.6|gpt-6", model) and (q.get("reasoning_effort") != "none" or
+                                                               model.startswith("gpt-6.1-sol")):
         raise Refusal(400, f"Function tools with reasoning_effort are not supported for {model} in "
                       "/v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to "
                       "'none'.", None, "reasoning_effort")
     if "tools" in q and re.match(r"gpt-5\.4", model) and "reasoning_effort" in q:
         raise Refusal(400, "Function tools with reasoning_effort are not supported.", None, "reasoning_effort")
     efforts = {"minimal", "low", "medium", "high"} if re.match(r"gpt-5(-|$)", model) else \
-        {"none", "low", "medium", "high", "xhigh"} if none_allowed else {"low", "medium", "high"}
+        {"none", "low", "medium", "high", "xhigh"} if none_allowed else \
+        {"low", "medium", "high", "xhigh"} if model.startswith("gpt-6") else {"low", "medium", "high"}
     if q.get("reasoning_effort", "low") not in efforts:
         raise Refusal(400, "Unsupported value: 'reasoning_effort'", "unsupported_value", "reasoning_effort")
 
@@ -880,6 +888,8 @@ def chat(p):
     fake.count(p, model)
     try:
         check(p)
+        if ARGS.only_responses:
+            raise Refusal(404, ONLY_RESPONSES, None, "model")
     except Refusal as r:
         return p.answer(r.status, r.body)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
@@ -966,6 +976,8 @@ def route(p):
         return embeddings(p)
     if p.method == "POST" and path.endswith("/messages/count_tokens"):
         return count_tokens(p)
+    if p.method == "POST" and path.endswith("/responses") and not ARGS.no_responses:
+        return responses.respond(p)
     if p.method == "GET" and path.endswith("/models"):
         return models(p)
     p.answer(404, {"error": {"message": f"Invalid URL ({p.method} {p.path})", "type": "invalid_request_error",
@@ -975,6 +987,8 @@ def route(p):
 def options(parser):
     parser.add_argument("--official", action="store_true", help="OpenAI's own rules")
     parser.add_argument("--no-count", action="store_true", help="no call that counts tokens")
+    parser.add_argument("--no-responses", action="store_true", help="chat completions only")
+    parser.add_argument("--only-responses", action="store_true", help="no chat completions")
 
 
 if __name__ == "__main__":

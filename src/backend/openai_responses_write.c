@@ -1,0 +1,450 @@
+/* Requests to the Responses API (providers.md section 4): a conversation as a list of items.
+ * Nothing is stored there, so what a model thought comes back to it as it gave it, encrypted. */
+#include "backend/issuers.h"
+#include "backend/openai_in.h"
+#include "backend/shape.h"
+#include "base/log.h"
+
+enum { OUTPUT_TOKENS_LEAST = 16 }; /* OpenAI refuses less */
+
+struct writer {
+    struct json_out o;
+    struct answer *a;
+    const struct ask *q;
+    const struct openai_family *family; /* NULL: no model of OpenAI's own */
+    uint64_t refused;
+    struct shape shape;
+    size_t system; /* messages in front that are the instructions */
+};
+
+static bool takes(const struct writer *w, uint64_t field)
+{
+    return !(w->refused & field);
+}
+
+static bool reasons(const struct writer *w)
+{
+    return w->family == NULL || w->family->reasons;
+}
+
+/* ---- items ---- */
+
+static bool has_image(const struct message *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (m->parts[i].kind == PART_IMAGE) return true;
+    return false;
+}
+
+static void put_part(struct json_out *o, const struct part *p, const char *text_type)
+{
+    json_object(o);
+    if (p->kind == PART_IMAGE) {
+        json_key(o, "type"), json_text(o, STR("input_image"));
+        json_key(o, "image_url"), json_text(o, p->text);
+    } else {
+        json_key(o, "type"), json_text(o, str_of(text_type));
+        json_key(o, "text"), json_text(o, p->text);
+    }
+    json_end_object(o);
+}
+
+static void put_parts(struct writer *w, const struct message *m, const char *text_type)
+{
+    json_array(&w->o);
+    for (size_t i = 0; i < m->count; i++)
+        if (m->parts[i].kind == PART_TEXT || m->parts[i].kind == PART_IMAGE)
+            put_part(&w->o, &m->parts[i], text_type);
+    json_end_array(&w->o);
+}
+
+static void add_texts(struct buf *all, const struct message *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->parts[i].kind != PART_TEXT) continue;
+        if (all->len) buf_add(all, STR("\n\n"));
+        buf_add(all, m->parts[i].text);
+    }
+}
+
+static void put_said(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+
+    json_object(o);
+    json_key(o, "role"), json_text(o, m->role == ROLE_USER ? STR("user") : STR("system"));
+    json_key(o, "content"), put_parts(w, m, "input_text");
+    json_end_object(o);
+}
+
+static void put_result(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+    struct buf text;
+
+    json_object(o);
+    json_key(o, "type"), json_text(o, STR("function_call_output"));
+    json_key(o, "call_id"), json_text(o, m->tool_call_id);
+    json_key(o, "output");
+    if (has_image(m)) {
+        put_parts(w, m, "input_text");
+    } else {
+        buf_init(&text, SIZE_MAX);
+        add_texts(&text, m);
+        if (text.bad) o->to->bad = true;
+        json_text(o, buf_str(&text));
+        buf_fini(&text);
+    }
+    json_end_object(o);
+}
+
+/* Only its own, and only in front of what it led to. */
+static bool goes_back(const struct writer *w, const struct message *m, size_t at)
+{
+    const struct part *p = &m->parts[at];
+
+    if (p->signature.len == 0 || w->a->mended & MENDED_THOUGHTS || !reasons(w)) return false;
+    if (!str_eq(p->issuer, str_of(w->a->dialect->type))) return false;
+    if (issuers_is_foreign(p->signature, answer_issuer(w->a), loop_now_ms(w->a->loop)))
+        return false;
+    while (++at < m->count)
+        if (m->parts[at].kind == PART_TEXT || m->parts[at].kind == PART_TOOL_CALL) return true;
+    return false;
+}
+
+static void put_reasoning(struct writer *w, const struct part *p)
+{
+    struct json_out *o = &w->o;
+
+    json_object(o);
+    json_key(o, "type"), json_text(o, STR("reasoning"));
+    if (p->id.len) json_key(o, "id"), json_text(o, p->id);
+    json_key(o, "summary"), json_array(o);
+    if (p->text.len) {
+        json_object(o);
+        json_key(o, "type"), json_text(o, STR("summary_text"));
+        json_key(o, "text"), json_text(o, p->text);
+        json_end_object(o);
+    }
+    json_end_array(o);
+    json_key(o, "encrypted_content"), json_text(o, p->signature);
+    json_end_object(o);
+}
+
+static void put_call(struct writer *w, const struct part *p)
+{
+    struct json_out *o = &w->o;
+
+    json_object(o);
+    json_key(o, "type"), json_text(o, STR("function_call"));
+    json_key(o, "call_id"), json_text(o, p->id);
+    json_key(o, "name"), json_text(o, p->name);
+    json_key(o, "arguments"), json_text(o, str_trim(p->args_json).len ? p->args_json : STR("{}"));
+    json_end_object(o);
+}
+
+/* Each part is an item of its own, in the order in which they came. */
+static void put_answer(struct writer *w, const struct message *m)
+{
+    struct json_out *o = &w->o;
+
+    for (size_t i = 0; i < m->count; i++) {
+        const struct part *p = &m->parts[i];
+        if (p->kind == PART_REASONING && goes_back(w, m, i)) put_reasoning(w, p);
+        if (p->kind == PART_TOOL_CALL) put_call(w, p);
+        if (p->kind != PART_TEXT) continue;
+        json_object(o);
+        json_key(o, "role"), json_text(o, STR("assistant"));
+        json_key(o, "content"), json_array(o);
+        put_part(o, p, "output_text");
+        json_end_array(o);
+        json_end_object(o);
+    }
+}
+
+/* ---- the conversation ---- */
+
+/* A form of JSON is refused when no item speaks of it; instructions do not count. */
+static bool speaks_of_json(const struct writer *w)
+{
+    const struct shape *s = &w->shape;
+
+    for (size_t i = w->system; i < s->count; i++)
+        for (size_t k = 0; k < s->messages[i].count; k++)
+            for (str t = s->messages[i].parts[k].text; t.len >= 4; t = str_tail(t, 1))
+                if (str_starts_nocase(t, STR("json"))) return true;
+    return false;
+}
+
+static enum err shape(struct writer *w, struct arena *arena)
+{
+    struct shape *s = &w->shape;
+    enum err e = shape_messages(s, w->q, 0, arena);
+
+    if (e) return e;
+    if (s->dropped_results)
+        log_event(LEVEL_WARNING, "backend", "tool_results_dropped",
+                  LOG_INT("count", s->dropped_results));
+    while (w->system < s->count && s->messages[w->system].role == ROLE_SYSTEM) w->system++;
+    if (w->system == s->count) w->system = 0; /* there must be an item */
+    return ERR_NONE;
+}
+
+static void put_conversation(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct part json = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
+    struct buf all;
+
+    buf_init(&all, SIZE_MAX);
+    for (size_t i = 0; i < w->system; i++) add_texts(&all, &w->shape.messages[i]);
+    if (all.bad) o->to->bad = true;
+    if (all.len) json_key(o, "instructions"), json_text(o, buf_str(&all));
+    buf_fini(&all);
+
+    json_key(o, "input"), json_array(o);
+    if (w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(w))
+        put_said(w, &(struct message){.role = ROLE_SYSTEM, .parts = &json, .count = 1});
+    for (size_t i = w->system; i < w->shape.count; i++) {
+        const struct message *m = &w->shape.messages[i];
+        if (m->role == ROLE_ASSISTANT)
+            put_answer(w, m);
+        else if (m->role == ROLE_TOOL)
+            put_result(w, m);
+        else
+            put_said(w, m);
+    }
+    json_end_array(o);
+}
+
+/* ---- tools and form ---- */
+
+static void put_tools(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    str choice = q->tool_choice;
+
+    if (q->tools_count == 0) return;
+    json_key(o, "tools"), json_array(o);
+    for (size_t i = 0; i < q->tools_count; i++) {
+        const struct tool *t = &q->tools[i];
+        json_object(o);
+        json_key(o, "type"), json_text(o, STR("function"));
+        json_key(o, "name"), json_text(o, t->name);
+        if (t->description.len) json_key(o, "description"), json_text(o, t->description);
+        json_key(o, "parameters");
+        json_raw(o, t->parameters_json.len ? t->parameters_json
+                                           : STR("{\"type\":\"object\",\"properties\":{}}"));
+        json_key(o, "strict"), json_bool(o, t->strict); /* true where it is left out */
+        json_end_object(o);
+    }
+    json_end_array(o);
+    if (choice.len) {
+        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
+                    str_eq(choice, STR("required"));
+        json_key(o, "tool_choice");
+        if (word) {
+            json_text(o, choice);
+        } else {
+            json_object(o);
+            json_key(o, "type"), json_text(o, STR("function"));
+            json_key(o, "name"), json_text(o, choice);
+            json_end_object(o);
+        }
+    }
+    if (q->parallel_tool_calls >= 0 && takes(w, REFUSED_PARALLEL))
+        json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
+}
+
+static void put_format(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
+    if (q->format == FORMAT_TEXT) return;
+    json_key(o, "text"), json_object(o);
+    json_key(o, "format"), json_object(o);
+    if (q->format == FORMAT_JSON_OBJECT) {
+        json_key(o, "type"), json_text(o, STR("json_object"));
+    } else {
+        json_key(o, "type"), json_text(o, STR("json_schema"));
+        json_key(o, "name"), json_text(o, q->schema_name.len ? q->schema_name : STR("answer"));
+        json_key(o, "schema"), json_raw(o, q->schema_json);
+        json_key(o, "strict"), json_bool(o, q->schema_strict);
+    }
+    json_end_object(o);
+    json_end_object(o);
+}
+
+/* ---- numbers ---- */
+
+static enum effort effort_of(const struct writer *w)
+{
+    const struct openai_family *f = w->family;
+    enum effort e = w->q->effort;
+
+    if (e == EFFORT_UNSET || !reasons(w) || !takes(w, REFUSED_EFFORT | REFUSED_REASONING))
+        return EFFORT_UNSET;
+    if (f == NULL) return e;
+    return openai_fit_effort(f->efforts | (f->max ? 1u << EFFORT_MAX : 0), e);
+}
+
+/* What it thinks is asked for as a summary, and encrypted for the next turn. */
+static void put_reasoning_fields(struct writer *w, enum effort effort)
+{
+    struct json_out *o = &w->o;
+    bool thinks = w->family ? w->family->reasons : effort != EFFORT_UNSET;
+    bool summary = thinks && effort != EFFORT_NONE && takes(w, REFUSED_SUMMARY | REFUSED_REASONING);
+
+    if (effort || summary) {
+        json_key(o, "reasoning"), json_object(o);
+        if (effort) json_key(o, "effort"), json_text(o, str_of(openai_effort_name(effort)));
+        if (summary) json_key(o, "summary"), json_text(o, STR("auto"));
+        json_end_object(o);
+    }
+    if (takes(w, REFUSED_STORE)) json_key(o, "store"), json_bool(o, false);
+    if (reasons(w) && takes(w, REFUSED_INCLUDE)) {
+        json_key(o, "include"), json_array(o);
+        json_text(o, STR("reasoning.encrypted_content"));
+        json_end_array(o);
+    }
+}
+
+static void put_numbers(struct writer *w, enum effort effort)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    const struct openai_family *f = w->family;
+    bool sampling = f == NULL || !f->reasons || (f->sampling_at_none && effort == EFFORT_NONE);
+    unsigned left_out = f && f->reasons ? q->defaults : 0; /* best left alone */
+    int64_t most = openai_room(q, effort, f ? f->reasons : effort != EFFORT_UNSET);
+
+    if (most >= 0 && takes(w, REFUSED_MAX_TOKENS)) {
+        bool least = w->a->backend->official || w->a->mended & MENDED_LEAST;
+        if (least && most < OUTPUT_TOKENS_LEAST) most = OUTPUT_TOKENS_LEAST;
+        json_key(o, "max_output_tokens"), json_int(o, most);
+    }
+    if (!sampling) return;
+    if (!isnan(q->temperature) && !(left_out & DEFAULT_TEMPERATURE) &&
+        takes(w, REFUSED_TEMPERATURE))
+        json_key(o, "temperature"), json_num(o, q->temperature);
+    if (!isnan(q->top_p) && !(left_out & DEFAULT_TOP_P) && takes(w, REFUSED_TOP_P))
+        json_key(o, "top_p"), json_num(o, q->top_p);
+}
+
+enum err openai_responses_write(struct answer *a, struct call *c, str model, struct err_note *why)
+{
+    bool has_family = a->backend->official || openai_family_is_known(model);
+    struct writer w = {
+        .o = json_begin(&c->body),
+        .a = a,
+        .q = a->q,
+        .family = has_family ? openai_family_of(model) : NULL,
+        .refused = learned_get(a->backend->learned, model),
+    };
+    struct json_out *o = &w.o;
+
+    if (a->q->prefill.len)
+        return err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
+                       STR_ARG(str_head(model, 100)));
+    enum err e = shape(&w, &c->arena);
+    if (e) return err_set(why, e, "out of memory for a request");
+    enum effort effort = effort_of(&w);
+    json_object(o);
+    json_key(o, "model"), json_text(o, model);
+    put_conversation(&w);
+    json_key(o, "stream"), json_bool(o, true);
+    put_numbers(&w, effort);
+    put_reasoning_fields(&w, effort);
+    put_tools(&w);
+    put_format(&w);
+    json_end_object(o);
+    answer_watch_stops(a, 0); /* it knows none */
+    c->stream = true;
+    return buf_err(&c->body);
+}
+
+/* ---- what was refused ---- */
+
+/* clang-format off */
+static const struct {
+    const char *param;
+    uint64_t bit;
+} fields[] = {
+    {"temperature", REFUSED_TEMPERATURE}, {"top_p", REFUSED_TOP_P},
+    {"reasoning.effort", REFUSED_EFFORT}, {"reasoning.summary", REFUSED_SUMMARY},
+    {"reasoning", REFUSED_REASONING}, {"include", REFUSED_INCLUDE}, {"store", REFUSED_STORE},
+    {"parallel_tool_calls", REFUSED_PARALLEL}, {"max_output_tokens", REFUSED_MAX_TOKENS},
+};
+/* clang-format on */
+
+static bool is_set(const struct ask *q, uint64_t bit)
+{
+    switch (bit) {
+    case REFUSED_TEMPERATURE: return !isnan(q->temperature);
+    case REFUSED_TOP_P: return !isnan(q->top_p);
+    case REFUSED_EFFORT: return q->effort != EFFORT_UNSET;
+    case REFUSED_PARALLEL: return q->parallel_tool_calls >= 0 && q->tools_count;
+    case REFUSED_MAX_TOKENS: return q->max_tokens >= 0;
+    default: return true;
+    }
+}
+
+/* A field that is not taken at all, as against a value that is not liked. */
+static bool is_unknown(const struct fault *f)
+{
+    static const char *const codes[] = {"unsupported_parameter", "unsupported_value",
+                                        "unknown_parameter"};
+    static const char *const words[] = {"support", "unrecognized", "unknown", "permitted", "extra"};
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        found = found || str_eq(f->code, str_of(codes[i]));
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        found = found || fault_says(f, words[i]);
+    return found;
+}
+
+static bool names(const struct fault *f, const char *field)
+{
+    char quoted[64];
+
+    if (f->param.len) {
+        size_t n = strlen(field);
+        return str_starts(f->param, str_of(field)) &&
+               (f->param.len == n || f->param.at[n] == '[' || f->param.at[n] == '.');
+    }
+    snprintf(quoted, sizeof quoted, "'%s'", field);
+    return fault_says(f, quoted) ||
+           (!strchr(field, '.') && strlen(field) >= 5 && fault_says(f, field));
+}
+
+bool openai_responses_mend(struct answer *a, const struct fault *f)
+{
+    bool of_thoughts = str_eq(f->code, STR("invalid_encrypted_content")) ||
+                       fault_says(f, "encrypted content") || fault_says(f, "encrypted_content") ||
+                       fault_says(f, "of type 'reasoning'");
+
+    if ((f->status != 400 && f->status != 404 && f->status != 422) ||
+        (f->e != ERR_BAD_REQUEST && f->e != ERR_MODEL_NOT_FOUND))
+        return false;
+    /* "Encrypted content is not supported with this model.", of the field that asks for it. */
+    if (of_thoughts && names(f, "include"))
+        return learned_add(a->backend->learned, a->q->model, REFUSED_INCLUDE);
+    if (of_thoughts) {
+        if (a->mended & MENDED_THOUGHTS) return false;
+        a->mended |= MENDED_THOUGHTS;
+        return true;
+    }
+    if (f->e != ERR_BAD_REQUEST) return false;
+    if (a->q->max_tokens >= 0 && names(f, "max_output_tokens") &&
+        a->q->max_tokens < OUTPUT_TOKENS_LEAST && !(a->mended & MENDED_LEAST)) {
+        a->mended |= MENDED_LEAST;
+        return true;
+    }
+    for (size_t i = 0; is_unknown(f) && i < sizeof fields / sizeof *fields; i++)
+        if (is_set(a->q, fields[i].bit) && names(f, fields[i].param))
+            return learned_add(a->backend->learned, a->q->model, fields[i].bit);
+    return false;
+}
