@@ -33,7 +33,7 @@ NOT_RUN = {
 
 # Names that look like settings and belong to others.
 OTHERS_NAMES = {"HF_TOKEN", "GEMINI_API_KEY", "HUGGINGFACE_HUB_CACHE", "STATE_DIRECTORY", "OLLAMA_HOST", "OPENAI_API_BASE",
-                "OPENAI_API_BASE_URL", "ANTHROPIC_MODEL", "SEMA_KEY"}
+                "OPENAI_API_BASE_URL", "ANTHROPIC_MODEL", "SEMA_KEY", "BASE_URL"}
 
 
 def check_page(name):

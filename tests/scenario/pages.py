@@ -98,6 +98,7 @@ VOLATILE = (
     (r"(?i)(x-process-time|x-request-id|date): .*", r"\1: <some>"),
     (r'"(request_id|responseId)": ?"[^"]*"', r'"\1":"<id>"'),
     (r"\d+(\.\d+)? (ms|GB|MB)\b", r"<n> \2"),
+    (r" +(?=<n>)", " "),
     (r"\b\d+ (chunks|series|tokens)\b|up for \d+ s\b", r"<n> \1"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
 )

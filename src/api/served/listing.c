@@ -42,7 +42,7 @@ size_t listing_names(struct call *c, struct listed *out, size_t max)
     for (size_t i = 0; n < max && models_view(m, i, &v); i++) {
         if (v.role == MODEL_OTHER) continue;
         str id = shared_name(m, &v) ? arena_strf(&c->r->arena, "%s/%.*s", v.type, STR_ARG(v.name))
-                                    : v.name;
+                                    : arena_str(&c->r->arena, v.name);
         bool known = false;
         for (size_t k = 0; k < n; k++) known = known || str_eq(out[k].id, id);
         if (!known)
