@@ -337,6 +337,13 @@ static void test_routes(void **state)
         {"GET", "/v1/nope", false, ROUTE_NONE, ""},
         {"GET", "/docs/", false, ROUTE_SLASH, ""},
         {"GET", "", false, ROUTE_NONE, ""},
+        {"POST", "/v1beta/models/a/b:8b@x:generateContent", false, ROUTE_FOUND, "a/b:8b@x"},
+        {"POST", "/v1beta/models/a%2Fb:countTokens", false, ROUTE_FOUND, "a%2Fb"},
+        {"POST", "/v1beta/models/a:8b", false, ROUTE_NONE, ""},
+        {"POST", "/v1beta/models/:generateContent", false, ROUTE_NONE, ""},
+        {"POST", "/v1beta/models/a:b/c", false, ROUTE_METHOD, "GET"},
+        {"GET", "/v1beta/models/a:8b", false, ROUTE_FOUND, "a:8b"},
+        {"GET", "/v1beta/models/a:generateContent", false, ROUTE_METHOD, "POST"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
