@@ -7,7 +7,7 @@ In tests: with Hub({"o/m": {"config.json": b"..."}}) as hub: ... hub.url, hub.re
 Large files (over `large` bytes) are answered by a redirect to another port, as the real one does; the token must not
 follow.  Faults are switched by attributes: gated, fail (statuses to answer first), cut (bytes after which a file's
 connection ends, once for each entry), corrupt (names whose bytes are wrong, so many times), no_blobs (the list names no
-sizes and hashes).
+sizes and hashes), slow (bytes a second).
 """
 import argparse
 import hashlib
@@ -16,6 +16,7 @@ import json
 import os
 import re
 import threading
+import time
 import urllib.parse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -32,7 +33,7 @@ class Hub:
         self.gated, self.no_blobs = False, False
         self.fail, self.cut, self.corrupt = [], [], {}
         self.stale_416 = False
-        self.slow = 0
+        self.slow = 0  # bytes a second of a large file; 0: as fast as it goes
         self.requests = []  # (port is the store's?, method, path, headers)
         self.lock = threading.Lock()
         self.front = self.server(False, port)
@@ -150,6 +151,8 @@ class Hub:
         if h.command == "HEAD":
             return None
         part = data[first:] if cut is None else data[first:first + cut]
+        if self.slow and len(part) > self.large:
+            part = self.trickle(h, part)
         h.wfile.write(part)
         if cut is not None:
             h.wfile.flush()
@@ -157,10 +160,20 @@ class Hub:
             h.connection.close()
         return None
 
+    def trickle(self, h, part):
+        """All but the last piece, at the rate that is set; the end of the client ends it."""
+        while self.slow and len(part) > self.large:
+            piece = max(1, self.slow // 20)
+            h.wfile.write(part[:piece])
+            part = part[piece:]
+            time.sleep(0.05)
+        return part
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slow", type=int, default=0, metavar="BYTES", help="a second, of large files")
     parser.add_argument("repos", nargs="+", metavar="OWNER/NAME=FOLDER")
     args = parser.parse_args()
     repos = {}
@@ -168,6 +181,7 @@ def main():
         name, _, folder = item.partition("=")
         repos[name] = {f: open(os.path.join(folder, f), "rb").read() for f in sorted(os.listdir(folder))}
     with Hub(repos, port=args.port) as hub:
+        hub.slow = args.slow
         print(f"HF_ENDPOINT={hub.url}", flush=True)
         threading.Event().wait()
 

@@ -13,6 +13,7 @@ packages_for() {
         fuzz) echo clang ;;
         fmt) echo clang-format git ;;
         fresh) echo debootstrap curl git ;;
+        container) echo debootstrap git ;;
     esac
 }
 
