@@ -22,7 +22,8 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     enum err e = remote_url(&c->url, a->backend, endpoint, &c->arena);
 
     if (e) return err_set(why, e, "out of memory for a request");
-    call_header(c, "Accept", STR("text/event-stream"));
+    call_header(c, "Accept",
+                anthropic_is_whole(a->q) ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(a->backend, c);
     return anthropic_write_body(a, c, why);

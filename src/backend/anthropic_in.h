@@ -4,9 +4,9 @@
 
 #include "backend/dialect.h"
 
-/* What a model, or a server, was found to refuse, remembered for each model; the last is a matter
- * of one conversation and is kept with its answer.  Above these bits stands the model's limit of
- * output tokens, in units of 1024 (ANTHROPIC_LIMIT_SHIFT). */
+/* What a model, or a server, was found to refuse, remembered for each model; NOT_THOUGHTS is a
+ * matter of one conversation and is kept with its answer.  Above these bits stands the model's
+ * limit of output tokens, in units of 1024 (ANTHROPIC_LIMIT_SHIFT). */
 enum anthropic_refusal {
     NOT_TEMPERATURE = 1 << 0,
     NOT_TOP_P = 1 << 1,
@@ -24,6 +24,7 @@ enum anthropic_refusal {
     NOT_PREFILL = 1 << 13,
 
     NOT_THOUGHTS = 1 << 14, /* thinking blocks of this conversation */
+    NOT_EXTRAS = 1 << 15,   /* what only a client that speaks Messages itself can say */
 };
 enum { ANTHROPIC_LIMIT_SHIFT = 32, ANTHROPIC_LIMIT_UNIT = 1024 };
 
@@ -62,6 +63,19 @@ struct aside;
 enum err anthropic_write_count(struct aside *x, struct call *c, const char *path,
                                struct err_note *why);
 enum err anthropic_read_count(struct aside *x, yyjson_val *root, struct err_note *why);
+/* A request that came as Messages, written by anthropic_pass.c. */
+struct anthropic_passed {
+    str ours; /* all but the messages, as they are written otherwise */
+    const struct anthropic_plan *plan;
+    struct arena *arena;
+    void (*messages)(void *ctx, struct json_out *o); /* writes the list anew; NULL: it may stay */
+    void *ctx;
+};
+enum err anthropic_pass(const struct answer *a, const struct anthropic_passed *it,
+                        struct json_out *o);
+bool anthropic_is_whole(const struct ask *q); /* passed on, and not asked for as a stream */
+/* Whether what was refused is a field that only the client's own text had. */
+bool anthropic_refused_extra(const struct answer *a, const struct fault *f);
 
 enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why);
 void anthropic_read_event(struct answer *a, str type, yyjson_val *root);

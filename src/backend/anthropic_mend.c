@@ -69,7 +69,7 @@ static uint64_t refused_field(const struct answer *a, const struct fault *f)
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (fields[i].set && says(f, fields[i].name)) return fields[i].bit;
-    return 0;
+    return says(f, "not permitted") && anthropic_refused_extra(a, f) ? NOT_EXTRAS : 0;
 }
 
 /* Only for this answer: another conversation may do with it. */

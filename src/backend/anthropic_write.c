@@ -1,6 +1,7 @@
 /* The body of POST /v1/messages (providers.md 5.1, 5.2). */
 #include "backend/anthropic_in.h"
 #include "backend/issuers.h"
+#include "backend/pass.h"
 #include "backend/shape.h"
 #include "base/log.h"
 
@@ -21,6 +22,8 @@ struct writer {
 
     struct anthropic_plan plan;
     bool prefill; /* the last message is the beginning of the answer */
+    bool passes;  /* the client's own text goes up */
+    bool stay;    /* its messages too */
 };
 
 static bool takes(const struct writer *w, uint64_t what)
@@ -83,6 +86,43 @@ bool anthropic_goes_on(struct backend *b, str model)
            !(learned_get(b->learned, model) & NOT_PREFILL);
 }
 
+static str right_trimmed(str text)
+{
+    str trimmed = str_trim(text);
+    text.len = trimmed.len ? (size_t)(trimmed.at - text.at) + trimmed.len : 0;
+    return text;
+}
+
+/* Whether the messages are, as the client wrote them, what would be sent anyway; two of one role in
+ * a row may stay.  `q` is without blank texts. */
+static enum err look_whether_they_may_stay(struct writer *w, const struct ask *q, unsigned flags)
+{
+    const struct ask *from = w->q;
+    struct shape s;
+    size_t front = 0;
+
+    if (!w->passes || from->received_odd || from->format == FORMAT_JSON_OBJECT) return ERR_NONE;
+    enum err e = shape_messages(&s, q, flags & ~SHAPE_MERGE, w->arena);
+    if (e) return e;
+    while (front < from->messages_count && from->messages[front].role == ROLE_SYSTEM) front++;
+    for (size_t i = 0; i < from->messages_count; i++)
+        for (size_t k = 0; k < from->messages[i].count; k++) {
+            const struct part *p = &from->messages[i].parts[k];
+            str token = p->redacted.len ? p->redacted : p->signature;
+            if (p->kind == PART_TEXT && i < front && is_blank(p->text)) return ERR_NONE;
+            if (p->kind != PART_REASONING) continue;
+            if (!takes(w, NOT_THOUGHTS) || token.len == 0) return ERR_NONE;
+            if (issuers_is_foreign(token, w->issuer, w->now_ms)) return ERR_NONE;
+        }
+    const struct message *last = &from->messages[from->messages_count - 1];
+    if (last->role == ROLE_ASSISTANT && last->count) {
+        str text = last->parts[last->count - 1].text;
+        if (right_trimmed(text).len != text.len) return ERR_NONE;
+    }
+    w->stay = !s.late_system && pass_is_unchanged(from, front, &s);
+    return ERR_NONE;
+}
+
 static enum err shape(struct writer *w, struct err_note *why)
 {
     bool prefill = w->plan.family->prefill && takes(w, NOT_PREFILL);
@@ -95,6 +135,7 @@ static enum err shape(struct writer *w, struct err_note *why)
     if (!prefill) flags |= SHAPE_LAST_USER;
     enum err e = prepared(w, &q);
     if (!e) e = shape_messages(&w->shape, &q, flags, w->arena);
+    if (!e) e = look_whether_they_may_stay(w, &q, flags);
     if (e) return err_set(why, e, "out of memory for a request");
 
     const struct shape *s = &w->shape;
@@ -263,8 +304,7 @@ static size_t put_message(struct writer *w, size_t at)
         !m->parts[0].cache) {
         str text = m->parts[0].text;
         /* A beginning that ends in white space is refused. */
-        if (last && m->role == ROLE_ASSISTANT)
-            text.len = (size_t)(str_trim(text).at - text.at) + str_trim(text).len;
+        if (last && m->role == ROLE_ASSISTANT) text = right_trimmed(text);
         json_text(o, text);
         json_end_object(o);
         return at + 1;
@@ -277,8 +317,7 @@ static size_t put_message(struct writer *w, size_t at)
         for (size_t i = 0; i < m->count; i++) {
             struct part p = m->parts[i];
             bool ends = at + 1 == s->count && m->role == ROLE_ASSISTANT && i + 1 == m->count;
-            if (ends && p.kind == PART_TEXT)
-                p.text.len = (size_t)(str_trim(p.text).at - p.text.at) + str_trim(p.text).len;
+            if (ends && p.kind == PART_TEXT) p.text = right_trimmed(p.text);
             put_part(w, at, &p);
         }
         at++;
@@ -288,7 +327,7 @@ static size_t put_message(struct writer *w, size_t at)
     return at;
 }
 
-static void put_messages(struct writer *w)
+static void put_system(struct writer *w)
 {
     struct json_out *o = &w->o;
     str system = w->shape.system, json = STR("Answer with a JSON object.");
@@ -304,7 +343,13 @@ static void put_messages(struct writer *w)
     } else if (system.len) {
         json_key(o, "system"), json_text(o, system);
     }
-    json_key(o, "messages"), json_array(o);
+}
+
+static void put_messages(struct writer *w)
+{
+    struct json_out *o = &w->o;
+
+    json_array(o);
     for (size_t i = 0; i < w->shape.count;) i = put_message(w, i);
     json_end_array(o);
 }
@@ -452,6 +497,65 @@ static void put_sampling(struct writer *w)
     if (stops < q->stops_count) answer_watch_stops(w->a, 0);
 }
 
+/* Whether the client spoke of thinking itself: an effort alone is no wish for it. */
+static struct ask as_planned(const struct writer *w)
+{
+    struct ask q = *w->q;
+    str thinking = w->passes ? span_get(q.received, STR("thinking")) : STR_NONE;
+
+    if (w->passes && q.thinking_budget < 0 && (thinking.len == 0 || str_eq(thinking, STR("null"))))
+        q.effort = EFFORT_UNSET;
+    return q;
+}
+
+static void put_all(struct writer *w, const struct call *c)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
+    json_object(o);
+    json_key(o, "model"), json_text(o, q->model);
+    json_key(o, "max_tokens"), json_int(o, w->plan.max_tokens);
+    if (c->stream) json_key(o, "stream"), json_bool(o, true);
+    put_thinking_fields(w);
+    put_sampling(w);
+    if (q->user.len && takes(w, NOT_USER)) {
+        json_key(o, "metadata"), json_object(o);
+        json_key(o, "user_id"), json_text(o, q->user);
+        json_end_object(o);
+    }
+    put_tools(w);
+    put_system(w);
+    if (!w->passes) json_key(o, "messages"), put_messages(w);
+    json_end_object(o);
+}
+
+static void put_messages_anew(void *ctx, struct json_out *o)
+{
+    struct writer *w = ctx;
+    struct json_out own = w->o;
+
+    w->o = *o;
+    put_messages(w);
+    *o = w->o;
+    w->o = own;
+}
+
+/* What was written so far decides, the client's own text is sent. */
+static enum err pass_on(struct writer *w, struct call *c, str ours)
+{
+    const struct anthropic_passed it = {
+        .ours = ours,
+        .plan = &w->plan,
+        .arena = w->arena,
+        .messages = w->stay ? NULL : put_messages_anew,
+        .ctx = w,
+    };
+    struct json_out o = json_begin(&c->body);
+
+    return anthropic_pass(w->a, &it, &o);
+}
+
 enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note *why)
 {
     struct writer w = {
@@ -463,29 +567,23 @@ enum err anthropic_write_body(struct answer *a, struct call *c, struct err_note 
         .arena = &c->arena,
         .issuer = answer_issuer(a),
         .now_ms = loop_now_ms(a->loop),
+        .passes = pass_is_on(a->q, WIRE_MESSAGES),
     };
-    struct json_out *o = &w.o;
+    struct buf ours;
     enum err e = shape(&w, why);
 
     if (e) return e;
     /* A schema's tool, and a beginning of the answer, are worth more than the thinking that they
      * exclude. */
-    anthropic_plan(&w.plan, a->q,
+    struct ask planned = as_planned(&w);
+    anthropic_plan(&w.plan, &planned,
                    !w.prefill && !anthropic_uses_json_tool(a) && !loop_lacks_thinking(&w));
-    json_object(o);
-    json_key(o, "model"), json_text(o, a->q->model);
-    json_key(o, "max_tokens"), json_int(o, w.plan.max_tokens);
-    json_key(o, "stream"), json_bool(o, true);
-    put_thinking_fields(&w);
-    put_sampling(&w);
-    if (a->q->user.len && takes(&w, NOT_USER)) {
-        json_key(o, "metadata"), json_object(o);
-        json_key(o, "user_id"), json_text(o, a->q->user);
-        json_end_object(o);
-    }
-    put_tools(&w);
-    put_messages(&w);
-    json_end_object(o);
-    c->stream = true;
-    return buf_err(&c->body);
+    c->stream = !anthropic_is_whole(a->q);
+    buf_init(&ours, c->body.max_bytes);
+    if (w.passes) w.o = json_begin(&ours);
+    put_all(&w, c);
+    if (w.passes) e = ours.bad ? ERR_MEMORY : pass_on(&w, c, buf_str(&ours));
+    buf_fini(&ours);
+    if (!e) e = buf_err(&c->body);
+    return e ? err_set(why, e, "out of memory for a request") : ERR_NONE;
 }

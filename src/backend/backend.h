@@ -59,6 +59,9 @@ enum effort {
 enum format { FORMAT_TEXT, FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA };
 
 enum ask_default { DEFAULT_TEMPERATURE = 1, DEFAULT_TOP_P = 2, DEFAULT_TOP_K = 4, DEFAULT_ALL = 7 };
+/* The forms of requests that are spoken upstream and taken from clients alike. */
+enum wire { WIRE_NONE, WIRE_CHAT, WIRE_RESPONSES, WIRE_MESSAGES, WIRE_GOOGLE };
+enum { RECEIVED_MEMBERS_MAX = 256 }; /* of such a request: the APIs have some forty */
 
 /* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`.
  */
@@ -98,6 +101,12 @@ struct ask {
     uint64_t deadline_ms; /* on loop_now_ms's clock: the whole request's end; 0: none */
     bool others_ready;    /* another model of the chain could answer: fail early rather than wait */
     bool once;            /* a single call, never retried: the probe of a half-open breaker */
+    /* The request as the client wrote it, a JSON object of that form with at most
+     * RECEIVED_MEMBERS_MAX members and no half of a surrogate pair: a backend that speaks it too
+     * passes the bytes on (pass.h); all others take the fields above. */
+    enum wire wire;
+    str received;
+    bool received_odd; /* its messages hold what only we take: they are written anew */
 };
 extern const struct ask ask_none; /* everything unset */
 
@@ -123,6 +132,13 @@ struct answer_end {
     int calls; /* made to the provider: retries included */
 };
 
+/* What a provider says beside the text and only clients of its own dialect read: JSON as it came.
+ */
+enum extra {
+    EXTRA_LOGPROBS,    /* OpenAI's object, of the text that comes next */
+    EXTRA_FINGERPRINT, /* system_fingerprint, a string */
+};
+
 /* Events come on the loop that asked, in order, text in whole UTF-8 characters; views die on
  * return.  Any function but `done` may be NULL. */
 struct sink {
@@ -135,6 +151,7 @@ struct sink {
     void (*tool_args)(void *ctx, int index, str fragment);
     void (*done)(void *ctx,
                  const struct answer_end *end); /* last, exactly once; the answer is gone then */
+    void (*extra)(void *ctx, enum extra what, str json); /* shows nothing by itself */
 };
 
 /* What a backend says of a request with images that it cannot have: ERR_UNSUPPORTED. */

@@ -185,6 +185,8 @@ uint64_t answer_issuer(const struct answer *a); /* of issuers.h: who is being as
 void answer_tool(struct answer *a, const struct tool_piece *p);
 void answer_finish(struct answer *a, enum finish f); /* FINISH_NONE is ignored */
 void answer_stop_was(struct answer *a, str stop);    /* what the provider says it stopped at */
+/* What only clients of the same dialect read; null and NULL are nothing. */
+void answer_extra(struct answer *a, enum extra what, yyjson_val *v);
 void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens);
 void answer_complete(struct answer *a); /* the terminator came */
 /* After answer_finish(FINISH_CONTENT_FILTER), as after text, a fault of the filter is that end. */

@@ -3,6 +3,7 @@
  * called follows from HF_INFERENCE_URL (configuration.md note 1). */
 #include "backend/aside.h"
 #include "backend/hf_in.h"
+#include "backend/pass.h"
 #include "backend/remote.h"
 
 static const char default_url[] = "https://router.huggingface.co/v1",
@@ -28,14 +29,16 @@ static void put_headers(struct answer *a, struct call *c, bool stream)
 static enum err write_chat_body(struct answer *a, struct call *c, struct err_note *why)
 {
     bool cold = !(learned_get(a->backend->learned, a->q->model) & HF_NOT_COLD);
-    /* What the router's many providers have in common. */
+    /* What the router's many providers have in common; a client of this dialect knows more of the
+     * one that it asks for. */
+    uint64_t rare =
+        REFUSED_MIN_P | REFUSED_LOGIT_BIAS | REFUSED_EFFORT | REFUSED_PARALLEL | REFUSED_USER;
     const struct openai_form form = {
-        .omits =
-            REFUSED_MIN_P | REFUSED_LOGIT_BIAS | REFUSED_EFFORT | REFUSED_PARALLEL | REFUSED_USER,
+        .omits = pass_is_on(a->q, WIRE_CHAT) ? 0 : rare,
         .least = cold ? 0 : 0.01,
     };
 
-    put_headers(a, c, true);
+    put_headers(a, c, !pass_is_whole(a->q, WIRE_CHAT));
     think_init(&a->think, a->q->prefill.len == 0 && think_opened_by(a->q->model));
     return openai_write_body(a, c, a->q->model, &form, why);
 }

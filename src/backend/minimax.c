@@ -4,6 +4,7 @@
 #include "backend/anthropic_in.h"
 #include "backend/minimax_in.h"
 #include "backend/openai_in.h"
+#include "backend/pass.h"
 #include "backend/remote.h"
 
 static const char default_url[] = "https://api.minimax.io/v1/text/chatcompletion_v2",
@@ -51,14 +52,14 @@ static str wire_model(const struct answer *a)
 }
 
 /* What every form begins with. */
-static enum err begin(struct answer *a, struct call *c, struct err_note *why)
+static enum err begin(struct answer *a, struct call *c, bool whole, struct err_note *why)
 {
     struct backend *b = a->backend;
 
     answer_rename(a, wire_model(a));
     if (has_images(a->q) && !sees(a->q->model)) return backend_takes_no_images(why, a->q->model);
     c->url = b->base;
-    call_header(c, "Accept", STR("text/event-stream"));
+    call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     call_header(c, "Authorization", arena_strf(&c->arena, "Bearer %.*s", STR_ARG(b->conf.key)));
     return ERR_NONE;
@@ -84,10 +85,11 @@ static struct openai_form form_of(str model)
 
 static enum err write_native(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, why);
+    enum err e = begin(a, c, false, why);
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);
+    form.own = true;
     a->own_state = FRAGMENTS_NEW;
     think_init(&a->think, false);
     return openai_write_body(a, c, a->q->model, &form, why);
@@ -106,7 +108,7 @@ static void put_thinking(struct json_out *o, const struct answer *a)
 
 static enum err write_compatible(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, why);
+    enum err e = begin(a, c, pass_is_whole(a->q, WIRE_CHAT), why);
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);
@@ -118,7 +120,7 @@ static enum err write_compatible(struct answer *a, struct call *c, struct err_no
 
 static enum err write_messages(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, why);
+    enum err e = begin(a, c, anthropic_is_whole(a->q), why);
     if (e) return e;
 
     call_header(c, "anthropic-version", str_of(anthropic_version));

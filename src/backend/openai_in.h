@@ -41,6 +41,8 @@ enum openai_refusal {
     REFUSED_LATE_SYSTEM = 1 << 17, /* a system message that is not the first */
     REFUSED_SYSTEM = 1 << 18,      /* any system message */
     REFUSED_PREFILL = 1 << 19,     /* to go on from an answer's beginning */
+    REFUSED_LOGPROBS = 1 << 20,
+    REFUSED_EXTRAS = 1 << 21, /* what only a client that speaks chat completions itself can say */
     /* Of the Responses API: */
     REFUSED_SUMMARY = 1 << 24,   /* reasoning.summary */
     REFUSED_INCLUDE = 1 << 25,   /* include */
@@ -90,8 +92,21 @@ struct openai_form {
     const char *reasoning_of; /* with tools, what this issuer's models thought goes back; or NULL */
     double least;             /* of temperature and top_p */
     double temperature_most;  /* 0: no bound */
+    bool own;                 /* a form of the provider's own: no client writes it */
     void (*more)(struct json_out *o, const struct answer *a); /* further fields; may be NULL */
 };
+
+/* A request that came as chat completions, written by openai_pass.c. */
+struct openai_passed {
+    str ours; /* all but the messages, as they are written otherwise */
+    uint64_t refused;
+    struct arena *arena;
+    void (*messages)(void *ctx, struct json_out *o); /* writes the list anew; NULL: it may stay */
+    void *ctx;
+};
+enum err openai_pass(const struct answer *a, const struct openai_passed *it, struct json_out *o);
+/* Whether what was refused is a field that only the client's own text had. */
+bool openai_refused_extra(const struct answer *a, const struct fault *f);
 
 /* The body of POST /chat/completions.  `form` may be NULL. */
 enum err openai_write_body(struct answer *a, struct call *c, str model,

@@ -1,4 +1,5 @@
 #include "backend/openai_in.h"
+#include "backend/pass.h"
 #include "conf/limits.h"
 
 /* ---- parts of a message or a delta ---- */
@@ -118,6 +119,10 @@ static void read_choice(struct answer *a, yyjson_val *choice, const char *key)
     if (json_get_int(choice, "index", 0) != 0) return; /* one answer was asked for */
     yyjson_val *m = json_get(choice, key);
     if (!yyjson_is_obj(m)) m = json_get(choice, strcmp(key, "delta") == 0 ? "message" : "delta");
+    if (pass_is_on(a->q, WIRE_CHAT)) {
+        yyjson_val *logprobs = json_get(choice, "logprobs");
+        if (yyjson_is_obj(logprobs)) answer_extra(a, EXTRA_LOGPROBS, logprobs);
+    }
     read_message(a, m);
     if (a->over) return;
     enum finish f = openai_finish_of(json_get_str(choice, "finish_reason"));
@@ -139,6 +144,8 @@ void openai_read_whole(struct answer *a, yyjson_val *root)
     yyjson_val *choice = yyjson_arr_get_first(json_get(root, "choices"));
 
     openai_read_usage(a, json_get(root, "usage"));
+    if (pass_is_on(a->q, WIRE_CHAT) && yyjson_is_str(json_get(root, "system_fingerprint")))
+        answer_extra(a, EXTRA_FINGERPRINT, json_get(root, "system_fingerprint"));
     if (choice == NULL) {
         struct fault f = {.e = ERR_SERVER,
                           .message = STR("no choices in the answer"),

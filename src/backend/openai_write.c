@@ -1,4 +1,5 @@
 #include "backend/openai_in.h"
+#include "backend/pass.h"
 #include "backend/shape.h"
 #include "base/log.h"
 
@@ -13,6 +14,14 @@ struct writer {
     bool official;                      /* no compatible server, which takes more fields */
     const struct openai_form *form;
     uint64_t refused;
+    bool passes; /* the client's own text goes up */
+    struct shape shape;
+};
+
+/* For a list of messages that is written into another's place. */
+struct anew {
+    struct writer *w;
+    struct arena *arena;
 };
 
 static const struct openai_form plain_form;
@@ -171,34 +180,58 @@ static void put_format_in_words(struct writer *w, struct arena *a)
     put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
 }
 
-static enum err put_messages(struct writer *w, struct arena *a)
+static enum err shape(struct writer *w, struct arena *a)
 {
-    struct shape s;
     unsigned flags = w->refused & REFUSED_SYSTEM        ? SHAPE_FOLD_SYSTEM
                      : w->refused & REFUSED_LATE_SYSTEM ? SHAPE_FOLD_LATE_SYSTEM
                                                         : 0;
     /* A template that refuses systems mostly wants the roles to take turns as well. */
     if (flags & SHAPE_FOLD_SYSTEM) flags |= SHAPE_MERGE;
-    enum err e = shape_messages(&s, w->q, flags, a);
+    enum err e = shape_messages(&w->shape, w->q, flags, a);
     if (e) return e;
 
-    if (s.dropped_results)
+    if (w->shape.dropped_results)
         log_event(LEVEL_WARNING, "backend", "tool_results_dropped",
-                  LOG_INT("count", s.dropped_results));
-    json_key(&w->o, "messages");
+                  LOG_INT("count", w->shape.dropped_results));
+    return ERR_NONE;
+}
+
+static bool wants_json_said(const struct writer *w)
+{
+    return w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&w->shape);
+}
+
+static void put_messages(struct writer *w, struct arena *a)
+{
     json_array(&w->o);
-    if (w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&s)) {
+    if (wants_json_said(w)) {
         const struct part p = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
         put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
     }
     if (w->form->format_in_words && w->q->format != FORMAT_TEXT) put_format_in_words(w, a);
-    for (size_t i = 0; i < s.count; i++) put_message(w, &s.messages[i]);
+    for (size_t i = 0; i < w->shape.count; i++) put_message(w, &w->shape.messages[i]);
     if (w->q->prefill.len) {
         const struct part p = {.kind = PART_TEXT, .text = w->q->prefill};
         put_message(w, &(struct message){.role = ROLE_ASSISTANT, .parts = &p, .count = 1});
     }
     json_end_array(&w->o);
-    return ERR_NONE;
+}
+
+/* Whether the messages are, as the client wrote them, what would be sent anyway. */
+static bool messages_may_stay(const struct writer *w)
+{
+    const struct ask *q = w->q;
+
+    if (q->received_odd || wants_json_said(w)) return false;
+    if (w->form->format_in_words && q->format != FORMAT_TEXT) return false;
+    for (size_t i = 0; i < q->messages_count; i++) {
+        const struct message *m = &q->messages[i];
+        if (m->role == ROLE_TOOL && m->count == 0 && w->form->full) return false;
+        for (size_t k = 0; k < m->count; k++)
+            if (m->parts[k].kind == PART_REASONING && w->form->reasoning_of && q->tools_count)
+                return false;
+    }
+    return pass_is_unchanged(q, 0, &w->shape);
 }
 
 bool openai_goes_on(struct backend *b, str model)
@@ -314,6 +347,14 @@ static void put_number(struct writer *w, uint64_t field, const char *key, double
     json_num(&w->o, n);
 }
 
+/* The neutral request has no place for it. */
+static void put_received(struct writer *w, const char *key)
+{
+    str value = span_get(w->q->received, str_of(key));
+
+    if (value.len && !str_eq(value, STR("null"))) json_key(&w->o, key), json_raw(&w->o, value);
+}
+
 static void put_limits(struct writer *w, enum effort effort)
 {
     struct json_out *o = &w->o;
@@ -360,6 +401,10 @@ static void put_sampling(struct writer *w, enum effort effort)
         if (q->logit_bias_json.len && takes(w, REFUSED_LOGIT_BIAS))
             json_key(o, "logit_bias"), json_raw(o, q->logit_bias_json);
     }
+    if (sampling && w->passes && takes(w, REFUSED_LOGPROBS)) {
+        put_received(w, "logprobs");
+        put_received(w, "top_logprobs");
+    }
     if (f == NULL || (sampling && !w->official)) {
         if (q->top_k >= 0 && !q->top_k_is_setting && takes(w, REFUSED_TOP_K))
             json_key(o, "top_k"), json_int(o, q->top_k);
@@ -375,6 +420,56 @@ static void put_sampling(struct writer *w, enum effort effort)
     if (q->user.len && takes(w, REFUSED_USER)) json_key(o, "user"), json_text(o, q->user);
 }
 
+static void put_messages_anew(void *ctx, struct json_out *o)
+{
+    struct anew *n = ctx;
+    struct json_out own = n->w->o;
+
+    n->w->o = *o;
+    put_messages(n->w, n->arena);
+    *o = n->w->o;
+    n->w->o = own;
+}
+
+/* What was written so far decides, the client's own text is sent. */
+static enum err pass_on(struct writer *w, struct call *c, str ours)
+{
+    struct anew anew = {w, &c->arena};
+    const struct openai_passed it = {
+        .ours = ours,
+        .refused = w->refused,
+        .arena = &c->arena,
+        .messages = messages_may_stay(w) ? NULL : put_messages_anew,
+        .ctx = &anew,
+    };
+    struct json_out o = json_begin(&c->body);
+
+    return openai_pass(w->a, &it, &o);
+}
+
+static void put_all(struct writer *w, struct call *c, str model)
+{
+    struct json_out *o = &w->o;
+    enum effort effort = effort_of(w);
+
+    json_object(o);
+    json_key(o, "model"), json_text(o, model);
+    if (!w->passes) json_key(o, "messages"), put_messages(w, &c->arena);
+    if (c->stream) json_key(o, "stream"), json_bool(o, true);
+    if (c->stream && takes(w, REFUSED_STREAM_OPTIONS)) {
+        json_key(o, "stream_options"), json_object(o);
+        json_key(o, "include_usage"), json_bool(o, true);
+        json_end_object(o);
+    }
+    put_limits(w, effort);
+    put_sampling(w, effort);
+    if (w->q->tools_count) put_tools(w);
+    put_format(w);
+    put_going_on(w, w->a->backend);
+    if (w->form->more) w->form->more(o, w->a);
+    json_end_object(o);
+}
+
 enum err openai_write_body(struct answer *a, struct call *c, str model,
                            const struct openai_form *form, struct err_note *why)
 {
@@ -387,32 +482,22 @@ enum err openai_write_body(struct answer *a, struct call *c, str model,
         .family = has_family ? openai_family_of(model) : NULL,
         .form = form ? form : &plain_form,
         .refused = learned_get(a->backend->learned, model) | (form ? form->omits : 0),
+        .passes = pass_is_on(a->q, WIRE_CHAT) && !(form && form->own),
     };
-    struct json_out *o = &w.o;
-    enum effort effort = effort_of(&w);
+    struct buf ours;
 
     if (a->q->prefill.len && !openai_goes_on(a->backend, model))
         return err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
                        STR_ARG(str_head(model, 100)));
-    json_object(o);
-    json_key(o, "model"), json_text(o, model);
-    enum err e = put_messages(&w, &c->arena);
-    if (e) return err_set(why, e, "out of memory for a request");
-    json_key(o, "stream"), json_bool(o, true);
-    if (takes(&w, REFUSED_STREAM_OPTIONS)) {
-        json_key(o, "stream_options"), json_object(o);
-        json_key(o, "include_usage"), json_bool(o, true);
-        json_end_object(o);
-    }
-    put_limits(&w, effort);
-    put_sampling(&w, effort);
-    if (a->q->tools_count) put_tools(&w);
-    put_format(&w);
-    put_going_on(&w, a->backend);
-    if (w.form->more) w.form->more(o, a);
-    json_end_object(o);
-    c->stream = true;
-    return buf_err(&c->body);
+    c->stream = !(w.passes && pass_is_whole(a->q, WIRE_CHAT));
+    buf_init(&ours, c->body.max_bytes);
+    enum err e = shape(&w, &c->arena);
+    if (!e && w.passes) w.o = json_begin(&ours);
+    if (!e) put_all(&w, c, model);
+    if (!e && w.passes) e = ours.bad ? ERR_MEMORY : pass_on(&w, c, buf_str(&ours));
+    buf_fini(&ours);
+    if (!e) e = buf_err(&c->body);
+    return e ? err_set(why, e, "out of memory for a request") : ERR_NONE;
 }
 
 /* ---- what was refused ---- */
@@ -430,6 +515,7 @@ static const struct {
     {"max_completion_tokens", REFUSED_MAX_COMPLETION_TOKENS},
     {"stream_options", REFUSED_STREAM_OPTIONS}, {"parallel_tool_calls", REFUSED_PARALLEL},
     {"user", REFUSED_USER}, {"response_format", REFUSED_FORMAT},
+    {"logprobs", REFUSED_LOGPROBS}, {"top_logprobs", REFUSED_LOGPROBS},
 };
 /* clang-format on */
 
@@ -451,6 +537,7 @@ static bool is_set(const struct ask *q, uint64_t bit)
     case REFUSED_MAX_COMPLETION_TOKENS: return q->max_tokens >= 0;
     case REFUSED_PARALLEL: return q->parallel_tool_calls >= 0 && q->tools_count;
     case REFUSED_USER: return q->user.len > 0;
+    case REFUSED_LOGPROBS: return pass_is_on(q, WIRE_CHAT);
     case REFUSED_FORMAT:
         return false; /* without it the answer would be something else than was asked */
     default: return true;
@@ -494,6 +581,8 @@ static uint64_t refused_field(const struct answer *a, const struct fault *f)
         bool options = fields[i].bit == REFUSED_STREAM_OPTIONS && !a->backend->official;
         if (named && (told || options)) return fields[i].bit;
     }
+    if ((coded || speaks_of_unknown(f->message)) && openai_refused_extra(a, f))
+        return REFUSED_EXTRAS;
     return 0;
 }
 

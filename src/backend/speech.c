@@ -196,6 +196,19 @@ void answer_tool(struct answer *a, const struct tool_piece *p)
     }
 }
 
+void answer_extra(struct answer *a, enum extra what, yyjson_val *v)
+{
+    struct buf json;
+
+    if (a->over || a->to.extra == NULL || v == NULL || yyjson_is_null(v)) return;
+    buf_init(&json, UPSTREAM_EVENT_BYTES_MAX);
+    struct json_out o = json_begin(&json);
+    o.js_escapes = true; /* it may become a part of a stream */
+    json_val(&o, v);
+    if (!json.bad) a->to.extra(a->to.ctx, what, buf_str(&json));
+    buf_fini(&json);
+}
+
 void answer_usage(struct answer *a, const struct usage *u, int64_t total_tokens)
 {
     a->usage = *u;

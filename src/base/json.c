@@ -91,6 +91,24 @@ static size_t mend_surrogates(char *p, size_t len, bool keep)
     return to;
 }
 
+bool json_is_paired(str s)
+{
+    uint32_t half, other;
+
+    for (size_t i = 0; i < s.len; i++) {
+        const char *next = memchr(s.at + i, '\\', s.len - i);
+        if (next == NULL) return true;
+        i = (size_t)(next - s.at) + 1;
+        if (i + 4 >= s.len || s.at[i] != 'u' || !hex4(s.at + i + 1, &half)) continue;
+        if (half < 0xD800 || half > 0xDFFF) continue;
+        bool pair = half < 0xDC00 && i + 10 < s.len && s.at[i + 5] == '\\' && s.at[i + 6] == 'u' &&
+                    hex4(s.at + i + 7, &other) && other >= 0xDC00 && other <= 0xDFFF;
+        if (!pair) return false;
+        i += 10;
+    }
+    return true;
+}
+
 /* ---- the second scan: where and why, as http-api.md section 4 words it ---- */
 
 struct scan {

@@ -37,6 +37,9 @@ struct json_fault {
 enum err json_read(yyjson_doc **out, str text, unsigned depth_max, enum json_flags flags,
                    struct json_fault *fault);
 
+/* Whether every escape of a surrogate half has its other half beside it.  `text` is JSON. */
+bool json_is_paired(str text);
+
 /* The last value under `key`, NULL when absent or `object` is not an object (or NULL). */
 yyjson_val *json_get(yyjson_val *object, const char *key);
 

@@ -2,12 +2,19 @@
 
 #include "conf/limits.h"
 
-enum held_kind { HELD_TEXT, HELD_REASONING, HELD_SIGNATURE, HELD_TOOL_BEGIN, HELD_TOOL_ARGS };
+enum held_kind {
+    HELD_TEXT,
+    HELD_REASONING,
+    HELD_SIGNATURE,
+    HELD_TOOL_BEGIN,
+    HELD_TOOL_ARGS,
+    HELD_EXTRA
+};
 
 struct held_event {
     struct held_event *next;
     enum held_kind kind;
-    int index;
+    int index;        /* of a tool; what an extra is */
     struct buf text;  /* grows while pieces of the same kind follow each other */
     struct part part; /* of a signature; id and name of a tool */
 };
@@ -108,6 +115,16 @@ void held_tool_begin(struct held *h, int index, str id, str name)
     e->part.name = keep(h, name);
 }
 
+void held_extra(struct held *h, enum extra what, str json)
+{
+    struct held_event *e = add(h, HELD_EXTRA, (int)what);
+
+    if (e == NULL) return;
+    buf_add(&e->text, json);
+    h->bytes += json.len;
+    h->bad = h->bad || e->text.bad || h->bytes > UPSTREAM_ANSWER_BYTES_MAX;
+}
+
 void held_give(const struct held *h, const struct reply_events *to, const bool *stop)
 {
     for (const struct held_event *e = h->first; e && !*stop; e = e->next) {
@@ -127,6 +144,9 @@ void held_give(const struct held *h, const struct reply_events *to, const bool *
             break;
         case HELD_TOOL_ARGS:
             if (to->tool_args) to->tool_args(to->ctx, e->index, text);
+            break;
+        case HELD_EXTRA:
+            if (to->extra) to->extra(to->ctx, (enum extra)e->index, text);
             break;
         }
     }

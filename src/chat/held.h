@@ -24,6 +24,7 @@ void held_reasoning(struct held *h, str text);
 void held_signature(struct held *h, const struct part *p);
 void held_tool_begin(struct held *h, int index, str id, str name);
 void held_tool_args(struct held *h, int index, str fragment);
+void held_extra(struct held *h, enum extra what, str json);
 
 /* Gives them in order, texts joined; until *stop. */
 void held_give(const struct held *h, const struct reply_events *to, const bool *stop);

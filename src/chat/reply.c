@@ -256,6 +256,19 @@ static void on_tool_args(void *ctx, int index, str fragment)
     alive(r);
 }
 
+static void on_extra(void *ctx, enum extra what, str json)
+{
+    struct reply *r = ctx;
+
+    if (r->state == REPLY_OVER || r->rescuing) return;
+    if (r->asked.hold) {
+        held_extra(&r->held, what, json);
+        return;
+    }
+    TELL(r, extra, what, json);
+    alive(r);
+}
+
 /* ---- asking ---- */
 
 static void ask_next(struct reply *r);
@@ -269,12 +282,16 @@ static int64_t shown_tokens(const struct reply *r)
 static enum err ask(struct reply *r, struct err_note *why)
 {
     const struct backend_ops *ops = model_use_ops(r->use);
-    struct sink to = {r, on_text, on_reasoning, on_signature, on_tool_begin, on_tool_args, on_end};
+    struct sink to = {r,      on_text, on_reasoning, on_signature, on_tool_begin, on_tool_args,
+                      on_end, on_extra};
     struct ask *q = &r->q;
     enum err e = ERR_NONE;
 
     *q = *r->asked.ask;
-    if (!(ops->can & BACKEND_SYSTEM)) e = prompt_fold(q, &r->arena);
+    if (!(ops->can & BACKEND_SYSTEM)) {
+        e = prompt_fold(q, &r->arena);
+        q->received = STR_NONE;
+    }
     q->model = model_use_name(r->use);
     q->model_version = model_use_version(r->use);
     q->deadline_ms = r->deadline_ms;

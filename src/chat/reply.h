@@ -64,6 +64,7 @@ struct reply_events {
     void (*tool_begin)(void *ctx, int index, str id, str name);
     void (*tool_args)(void *ctx, int index, str fragment);
     void (*done)(void *ctx, const struct reply_end *end); /* last, once; the reply is gone then */
+    void (*extra)(void *ctx, enum extra what, str json);  /* of whoever `started` last */
 };
 
 /* No event before it returned.  ERR_MEMORY; ERR_MODEL_NOT_FOUND: `model` names none that may be

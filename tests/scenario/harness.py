@@ -283,7 +283,7 @@ class Server:
 
 class Upstream:
     """A provider on a port of its own.  `answer(request)` gives what is sent back, in pieces: bytes, or seconds to wait;
-    request has method, path, headers (lower case) and body.  Connections are for one request each."""
+    request has method, path, headers (lower case), body and its text as "raw".  Connections are for one request each."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -317,7 +317,7 @@ class Upstream:
                 name, _, value = field.partition(":")
                 request["headers"][name.lower()] = value.strip()
             body = f.read(int(request["headers"].get("content-length", 0)))
-            request["body"] = json.loads(body) if body else None
+            request["raw"], request["body"] = body.decode(), json.loads(body) if body else None
             self.requests.append(request)
             try:
                 for piece in self.answer(request):

@@ -22,6 +22,7 @@ struct reader {
     struct family_error *why;
     char at[64]; /* "messages.3.content" */
     bool calls;  /* the newest message holds them */
+    bool odd;    /* something was taken that no provider takes */
 };
 
 static bool wrong_here(struct reader *r, const char *text)
@@ -58,6 +59,7 @@ static str result_text(struct reader *r, yyjson_val *content)
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
     while ((each = yyjson_arr_iter_next(&it))) {
         str text = json_get_str(each, "text");
+        if (text.len == 0 && str_eq(json_get_str(each, "type"), STR("text"))) r->odd = true;
         if (text.len == 0) continue;
         if (all.len) buf_add_char(&all, '\n');
         buf_add(&all, text);
@@ -123,6 +125,7 @@ static bool add_block(struct reader *r, yyjson_val *block)
     if (str_eq(type, STR("text"))) {
         str text = json_get_str(block, "text");
         if (text.len) served_part(&r->out, PART_TEXT)->text = text;
+        if (text.len == 0) r->odd = true;
     } else if (str_eq(type, STR("image"))) {
         return add_image(r, json_get(block, "source"));
     } else if (str_eq(type, STR("document"))) {
@@ -135,6 +138,7 @@ static bool add_block(struct reader *r, yyjson_val *block)
         p->id = json_get_str(block, "id");
         p->name = json_get_str(block, "name");
         p->args_json = yyjson_is_obj(input) ? served_json(input, r->s->arena) : STR("{}");
+        if (!yyjson_is_obj(input)) r->odd = true;
         if (p->id.len == 0 || p->name.len == 0)
             return wrong_here(r, "tool_use needs an id and a name");
     } else {
@@ -156,6 +160,7 @@ static bool read_blocks(struct reader *r, enum role role, yyjson_val *content)
             if (role != ROLE_USER) return wrong_here(r, "tool_result stands in a user's message");
             if (!add_result(r, each)) return false;
             take_cache(r, each);
+            if (rest) r->odd = true; /* providers want results first */
         } else {
             rest = true;
         }
@@ -181,6 +186,7 @@ static bool read_message(struct reader *r, yyjson_val *v)
 
     if (as == ROLE_USER && !str_eq(role, STR("user")))
         return wrong_here(r, "role is user or assistant");
+    if (as == ROLE_SYSTEM) r->odd = true;
     if (yyjson_is_str(content)) {
         served_message(&r->out, as);
         if (json_str(content).len) served_part(&r->out, PART_TEXT)->text = json_str(content);
@@ -206,6 +212,7 @@ static bool read_system(struct reader *r, yyjson_val *v)
     yyjson_arr_iter it = yyjson_arr_iter_with(v);
     while ((each = yyjson_arr_iter_next(&it))) {
         str text = json_get_str(each, "text");
+        if (text.len == 0) r->odd = true;
         if (text.len == 0) continue;
         served_message(&r->out, ROLE_SYSTEM);
         served_part(&r->out, PART_TEXT)->text = text;
@@ -232,6 +239,7 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
     if (r.out.bad) return wrong(why, s->arena, "messages", "out of memory");
     s->ask.messages = r.out.at;
     s->ask.messages_count = r.out.count;
+    served_keep(s, root, WIRE_MESSAGES, r.odd);
     return true;
 }
 

@@ -40,6 +40,22 @@ static void put_head(struct served *s, struct json_out *o, const char *object)
     json_key(o, "model"), json_text(o, s->model_name);
 }
 
+static void put_logprobs(struct served *s, struct json_out *o)
+{
+    json_key(o, "logprobs");
+    if (s->got.logprobs.len == 0) {
+        json_null(o);
+        return;
+    }
+    json_object(o);
+    json_key(o, "content"), json_array(o);
+    json_raw(o, buf_str(&s->got.logprobs));
+    json_end_array(o);
+    json_key(o, "refusal"), json_null(o);
+    json_end_object(o);
+    buf_clear(&s->got.logprobs);
+}
+
 /* ---- whole ---- */
 
 static void put_calls(struct served *s, struct json_out *o)
@@ -92,11 +108,13 @@ static void whole(struct served *s, const struct reply_end *end, struct buf *out
         json_key(&o, "reasoning_content"), json_text(&o, buf_str(&s->got.reasoning));
     put_calls(s, &o);
     json_end_object(&o);
-    json_key(&o, "logprobs"), json_null(&o);
+    put_logprobs(s, &o);
     json_key(&o, "finish_reason"), json_text(&o, str_of(openai_finish(end->finish)));
     json_end_object(&o);
     json_end_array(&o);
     json_key(&o, "usage"), openai_put_usage(&o, &usage);
+    if (s->got.fingerprint.len)
+        json_key(&o, "system_fingerprint"), json_text(&o, s->got.fingerprint);
     put_details(s, &o, end);
     json_end_object(&o);
 }
@@ -119,7 +137,7 @@ static struct json_out open_chunk(struct served *s, struct buf *out)
 static void close_chunk(struct served *s, struct json_out *o, const char *finish)
 {
     json_end_object(o);
-    json_key(o, "logprobs"), json_null(o);
+    put_logprobs(s, o);
     json_key(o, "finish_reason"), json_text_or_null(o, str_of(finish));
     json_end_object(o);
     json_end_array(o);
@@ -130,11 +148,14 @@ static void close_chunk(struct served *s, struct json_out *o, const char *finish
 
 static void begin(struct served *s, struct buf *out)
 {
+    struct buf later = s->got.logprobs; /* they belong to the text behind this */
     struct json_out o = open_chunk(s, out);
 
+    s->got.logprobs.len = 0;
     json_key(&o, "role"), json_text(&o, STR("assistant"));
     json_key(&o, "content"), json_text(&o, STR(""));
     close_chunk(s, &o, NULL);
+    s->got.logprobs = later;
 }
 
 static void text(struct served *s, str piece, struct buf *out)

@@ -23,6 +23,7 @@ struct reader {
     struct served_messages out;
     struct family_error *why;
     char at[64]; /* "messages[3]" */
+    bool odd;    /* something was taken that no provider takes */
 };
 
 static bool wrong_here(struct reader *r, const char *field, const char *text)
@@ -40,7 +41,9 @@ static void add_text(struct reader *r, str text)
 static bool read_part(struct reader *r, yyjson_val *part)
 {
     str type = json_get_str(part, "type");
+    size_t known = r->out.count ? r->out.at[r->out.count - 1].count : 0;
 
+    if (!str_eq(type, STR("text")) && !str_eq(type, STR("image_url"))) r->odd = true;
     if (yyjson_is_str(part)) {
         add_text(r, json_str(part));
     } else if (str_eq(type, STR("text")) || str_eq(type, STR("input_text")) ||
@@ -58,11 +61,13 @@ static bool read_part(struct reader *r, yyjson_val *part)
         if (!str_starts(url, STR("data:image/")) && !str_starts(url, STR("https://")))
             return wrong_here(r, "content", "an image is a data:image/... or an https address");
         served_part(&r->out, PART_IMAGE)->text = url;
+        r->odd = r->odd || !yyjson_is_obj(image);
     } else if (str_eq(type, STR("reasoning")) || str_eq(type, STR("thinking"))) {
         return true; /* of another server's history */
     } else {
         return wrong_here(r, "content", "only text and image_url parts are taken");
     }
+    if (r->out.count && r->out.at[r->out.count - 1].count == known) r->odd = true; /* empty */
     return true;
 }
 
@@ -95,6 +100,7 @@ static bool add_call(struct reader *r, str id, yyjson_val *function)
     str name = json_get_str(function, "name");
 
     if (name.len == 0) return wrong_here(r, "tool_calls", "a call needs a function name");
+    if (id.len == 0 || str_trim(json_get_str(function, "arguments")).len == 0) r->odd = true;
     struct part *p = served_part(&r->out, PART_TOOL_CALL);
     p->id = id.len ? id : name;
     p->name = name;
@@ -111,8 +117,10 @@ static bool read_calls(struct reader *r, yyjson_val *message)
     if (absent(calls)) return true;
     if (!yyjson_is_arr(calls)) return wrong_here(r, "tool_calls", "expected an array");
     yyjson_arr_iter it = yyjson_arr_iter_with(calls);
-    while ((each = yyjson_arr_iter_next(&it)))
+    while ((each = yyjson_arr_iter_next(&it))) {
         if (!add_call(r, json_get_str(each, "id"), json_get(each, "function"))) return false;
+        if (!str_eq(json_get_str(each, "type"), STR("function"))) r->odd = true;
+    }
     return true;
 }
 
@@ -143,8 +151,12 @@ static bool read_message(struct reader *r, yyjson_val *v)
             m->tool_call_id = id.len ? id : name;
             m->tool_name = name;
             if (m->tool_call_id.len == 0) return wrong_here(r, "tool_call_id", "required");
+            if (id.len == 0 || str_eq(role, STR("function"))) r->odd = true;
         }
-        if (m->role == ROLE_ASSISTANT) read_reasoning(r, v);
+        if (m->role == ROLE_ASSISTANT)
+            read_reasoning(r, v);
+        else if (absent(json_get(v, "content")))
+            r->odd = true;
         if (!read_content(r, json_get(v, "content"))) return false;
         return m->role != ROLE_ASSISTANT || read_calls(r, v);
     }
@@ -168,6 +180,7 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
     if (r.out.bad) return wrong(why, s->arena, "messages", "out of memory");
     s->ask.messages = r.out.at;
     s->ask.messages_count = r.out.count;
+    served_keep(s, root, WIRE_CHAT, r.odd);
     return true;
 }
 
@@ -353,6 +366,7 @@ bool openai_read_chat(struct served *s, yyjson_val *root, struct family_error *w
 {
     if (!openai_read_common(s, root, why)) return false;
     read_effort(s, root);
+    s->logprobs = json_get_bool(root, "logprobs", false);
     return read_messages(s, root, why) && read_tools(s, root, why) &&
            read_tool_choice(s, root, why) && read_format(s, root, why) && read_audio(s, root, why);
 }

@@ -131,6 +131,16 @@ str served_json(yyjson_val *v, struct arena *a)
     return kept;
 }
 
+void served_keep(struct served *s, yyjson_val *root, enum wire wire, bool odd)
+{
+    str body = s->call->r->body;
+
+    if (yyjson_obj_size(root) > RECEIVED_MEMBERS_MAX || !json_is_paired(body)) return;
+    s->ask.wire = wire;
+    s->ask.received = body;
+    s->ask.received_odd = odd;
+}
+
 /* ---- messages ---- */
 
 void served_messages_init(struct served_messages *m, struct arena *a)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "base/span.h"
 #include "base/utf8.h"
 #include "chat/chat.h"
 #include "conf/limits.h"
@@ -26,6 +27,7 @@ static void over(struct served *s)
     call_waited(s->call);
     buf_fini(&s->got.text);
     buf_fini(&s->got.reasoning);
+    buf_fini(&s->got.logprobs);
     for (size_t i = 0; i < s->got.calls_count; i++) buf_fini(&s->got.calls[i].args);
     yyjson_doc_free(s->body);
     s->body = NULL;
@@ -122,6 +124,7 @@ static void on_started(void *ctx, str model_name, const char *type)
     struct served *s = ctx;
     (void)type;
     if (!s->begun) s->model_name = arena_str(s->arena, model_name);
+    buf_clear(&s->got.logprobs); /* of a model that told nothing else */
 }
 
 static bool collects(const struct served *s)
@@ -219,6 +222,36 @@ static void on_tool_args(void *ctx, int index, str fragment)
     flush(s);
 }
 
+/* The elements of a list, if it is one. */
+static void add_elements(struct buf *to, str list)
+{
+    struct span_iter it;
+    struct span each;
+
+    if (!span_open(&it, list) || it.object) return;
+    while (span_next(&it, &each)) {
+        if (to->len) buf_add_char(to, ',');
+        buf_add(to, each.value);
+    }
+}
+
+static void on_extra(void *ctx, enum extra what, str json)
+{
+    struct served *s = ctx;
+    yyjson_doc *doc = NULL;
+
+    if (what == EXTRA_LOGPROBS) {
+        if (!s->logprobs) return;
+        add_elements(&s->got.logprobs, span_get(json, STR("content")));
+        add_elements(&s->got.logprobs, span_get(json, STR("refusal")));
+        return;
+    }
+    if (json_read(&doc, json, 1, JSON_PLAIN, NULL)) return;
+    str text = arena_str(s->arena, json_str(yyjson_doc_get_root(doc)));
+    if (what == EXTRA_FINGERPRINT) s->got.fingerprint = text;
+    yyjson_doc_free(doc);
+}
+
 static void log_end(const struct served *s, const struct reply_end *end)
 {
     log_event(end->e ? err_row(end->e)->level : LEVEL_INFO, "served",
@@ -272,7 +305,7 @@ static void end_stream(struct served *s, const struct reply_end *end,
 
 static bool got_bad(const struct served *s)
 {
-    bool bad = s->got.text.bad || s->got.reasoning.bad;
+    bool bad = s->got.text.bad || s->got.reasoning.bad || s->got.logprobs.bad;
     for (size_t i = 0; i < s->got.calls_count; i++) bad = bad || s->got.calls[i].args.bad;
     return bad;
 }
@@ -459,6 +492,7 @@ static enum err start(struct served *s, struct err_note *why)
         .tool_begin = on_tool_begin,
         .tool_args = on_tool_args,
         .done = on_done,
+        .extra = on_extra,
     };
 
     if (c->at->draining) return ERR_SHUTTING_DOWN;
@@ -485,6 +519,7 @@ void served_run(struct call *c, const struct served_dialect *d)
     s->ask = ask_none;
     buf_init(&s->got.text, GOT_BYTES_MAX);
     buf_init(&s->got.reasoning, GOT_BYTES_MAX);
+    buf_init(&s->got.logprobs, GOT_BYTES_MAX);
     make_id(s);
     s->asked_us = clock_wall_us();
     if (!read_session(s, &bad) || !d->read(s, yyjson_doc_get_root(doc), &bad)) {

@@ -64,7 +64,9 @@ struct served_got {
     struct part signature;     /* the last; kind PART_REASONING when there is one */
     struct served_call *calls; /* by index: 0, 1, 2 in order of their beginning */
     size_t calls_count;
-    str text_signature; /* of Google's: optional */
+    str text_signature;  /* of Google's: optional */
+    struct buf logprobs; /* elements of OpenAI's list, commas between; of a stream: not given yet */
+    str fingerprint;     /* system_fingerprint, in the arena; empty: not told */
 };
 
 struct served {
@@ -79,6 +81,7 @@ struct served {
     bool stream;
     bool keep_got;      /* collect s->got although it streams */
     bool include_usage; /* OpenAI */
+    bool logprobs;      /* likewise */
     bool thinking; /* the client wants to see reasoning (always true where there is no switch) */
     void *own;     /* the dialect's */
 
@@ -153,6 +156,9 @@ bool served_texts(yyjson_val *root, const char *key, const str **out, size_t *co
                   struct family_error *why, struct arena *a);
 /* The JSON text of a value as it was written (numbers exact), in the arena. */
 str served_json(yyjson_val *v, struct arena *a);
+/* Keeps the body as it came, for backends that speak this form themselves.  `odd`: its messages
+ * hold what no provider takes. */
+void served_keep(struct served *s, yyjson_val *root, enum wire wire, bool odd);
 
 /* ---- building messages, in the arena ---- */
 
