@@ -227,6 +227,8 @@ def _(t):
     with Upstream(broken) as up, Upstream(anthropic) as other, Server(**up.env(
             FALLBACK_MODEL_TYPE="anthropic", FALLBACK_MODEL_NAME="claude-haiku-4-5", ANTHROPIC_API_KEY="k",
             ANTHROPIC_BASE_URL=other.url[:-3])) as s:
+        plain = {"model": "sema", "messages": [{"role": "user", "content": "a"}]}
+        wait_until(lambda: s.post(CHAT, plain).status == 200, what="the second model")
         for more in ("", ',"stream":true'):
             r = post(s, CHAT, f'{{"model":"sema","messages":{OPENAI_MESSAGES},"tools":{OPENAI_TOOLS},"odd":1{more}}}')
             t.equal(r.status, 200, repr(r))
