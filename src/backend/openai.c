@@ -30,9 +30,8 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     enum err e = remote_url(&c->url, b, is_responses ? responses_endpoint : endpoint, &c->arena);
 
     if (e) return err_set(why, e, "out of memory for a request");
-    call_header(c, "Accept",
-                pass_is_whole(a->q, WIRE_CHAT) ? STR("application/json")
-                                               : STR("text/event-stream"));
+    bool whole = !is_responses && pass_is_whole(a->q, WIRE_CHAT);
+    call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);
     if (is_responses) return openai_responses_write(a, c, a->q->model, why);
