@@ -287,6 +287,7 @@ void answer_fault(struct answer *a, const struct fault *f)
         return;
     }
     fault_note(&why, f, a->backend->host, a->backend->conf.key);
+    if (f->e == ERR_AUTH) err_context(&why, f->e, "the provider rejected %s", a->backend->key_name);
     fail(a, f->e, &why);
 }
 

@@ -138,10 +138,16 @@ static bool answers(yyjson_val *model)
     return false;
 }
 
+/* As it is compared: "Claude-3 Opus" is how people say claude-3-opus. */
+static char folded(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c == ' ' || c == '_' ? '-' : c;
+}
+
 static size_t likeness(str a, str b)
 {
     size_t n = 0;
-    while (n < a.len && n < b.len && a.at[n] == b.at[n]) n++;
+    while (n < a.len && n < b.len && folded(a.at[n]) == folded(b.at[n])) n++;
     return n;
 }
 

@@ -62,7 +62,8 @@ struct test {
     uint64_t total_ms;  /* an answer may take no longer */
 
     enum err e;
-    struct err_note why; /* of a failure; of a success: a warning */
+    struct err_note why;     /* of a failure */
+    struct err_note warning; /* of getting ready: the model is not listed, and which are */
     uint64_t began_us;
     int64_t ready_ms, first_ms; /* -1: did not come */
     int64_t tokens;             /* -1: not known */
@@ -131,7 +132,7 @@ static void on_ready(void *ctx, enum err e, const struct err_note *why)
     struct test *t = ctx;
 
     t->ready_ms = (int64_t)(clock_mono_us() - t->began_us) / 1000;
-    if (why) t->why = *why;
+    if (why && !e) t->warning = *why;
     const struct usual *u = usual_of(t->model.type);
     bool charges = u && u->key;
     if (e)
@@ -274,16 +275,17 @@ static void print_text(const struct test *t)
     printf("%-9s %-36s ", t->model.type, t->model.name);
     if (t->e) {
         const char *what = advice(t, words);
-        printf("FAILED  %s: %s%s%s\n", err_row(t->e)->text, err_text(&t->why, t->e),
-               what ? "; " : "", what ? what : "");
+        printf("FAILED  %s: %s%s%s", err_row(t->e)->text, err_text(&t->why, t->e), what ? "; " : "",
+               what ? what : "");
+        printf("%s%s\n", t->warning.text[0] ? "; " : "", t->warning.text);
         return;
     }
     printf("ok      ready in %lld ms", (long long)t->ready_ms);
     if (t->first_ms >= 0) printf(", first token after %lld ms", (long long)t->first_ms);
     if (t->tokens >= 0) printf(", %lld tokens", (long long)t->tokens);
     printf(" (%s)", how(t));
-    if (t->why.text[0])
-        printf("; %s%s", t->why.text, t->asked ? "" : "; --ask tells whether it answers");
+    if (t->warning.text[0])
+        printf("; %s%s", t->warning.text, t->asked ? "" : "; --ask tells whether it answers");
     putchar('\n');
 }
 
@@ -309,10 +311,10 @@ static void put_json(struct json_out *o, const struct test *t)
     put_number(o, "first_token_ms", t->first_ms);
     put_number(o, "tokens", t->tokens);
     json_key(o, "code"), json_text_or_null(o, t->e ? str_of(err_row(t->e)->code) : STR_NONE);
-    json_key(o, t->e ? "error" : "warning");
-    json_text_or_null(o, t->e             ? str_of(err_text(&t->why, t->e))
-                         : t->why.text[0] ? str_of(t->why.text)
-                                          : STR_NONE);
+    json_key(o, "error");
+    json_text_or_null(o, t->e ? str_of(err_text(&t->why, t->e)) : STR_NONE);
+    json_key(o, "warning");
+    json_text_or_null(o, t->warning.text[0] ? str_of(t->warning.text) : STR_NONE);
     json_key(o, "advice"), json_text_or_null(o, str_of(advice(t, words)));
     json_end_object(o);
 }

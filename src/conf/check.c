@@ -45,6 +45,24 @@ static void check_pair(struct conf *c, const char *type_name, const char *model_
     if (name && !type) conf_mistake(c, model_name, "set together with %s", type_name);
 }
 
+/* Guides name models as people say them ("MiniMax M1", "Claude-3 Opus").  No id of these providers
+ * has a blank; of a compatible server (openai) or a folder (local) one may. */
+static void check_id(struct conf *c, struct conf_model m, const char *setting)
+{
+    char id[256];
+    bool lower = is(m.type, "anthropic") || is(m.type, "google");
+    bool strict = lower || is(m.type, "minimax") || is(m.type, "hf_api");
+
+    if (!strict || !m.name || !strchr(m.name, ' ')) return;
+    snprintf(id, sizeof id, "%s", m.name);
+    for (char *at = id; *at; at++) {
+        if (*at == ' ') *at = '-';
+        if (lower && *at >= 'A' && *at <= 'Z') *at += 'a' - 'A';
+    }
+    conf_mistake(c, setting, "no model of %s has a blank in its id; did you mean \"%s\"?", m.type,
+                 id);
+}
+
 static bool same(struct conf_model a, struct conf_model b)
 {
     return a.type && b.type && a.name && b.name && strcmp(a.type, b.type) == 0 &&
@@ -61,6 +79,7 @@ static void check_chain(struct conf *c)
         for (int j = 0; j < i; j++)
             if (same(*m, c->fallbacks[j]))
                 conf_mistake(c, setting, "%s/%s stands twice", m->type, m->name);
+        check_id(c, *m, setting);
         check_credential(c, m->type,
                          c->fallbacks_chain
                              ? conf_keepf(c, "FALLBACK_MODELS=%s/%s", m->type, m->name)
@@ -82,10 +101,12 @@ static void check_models(struct conf *c)
 
     if (type && !c->model.name && !is(type, "local"))
         conf_mistake(c, "MODEL_NAME", "required for MODEL_TYPE=%s", type);
+    check_id(c, c->model, "MODEL_NAME");
     check_credential(c, type, conf_keepf(c, "MODEL_TYPE=%s", type ? type : ""));
     check_pair(c, "FALLBACK_MODEL_TYPE", "FALLBACK_MODEL_NAME");
     check_pair(c, "REASONING_MODEL_TYPE", "REASONING_MODEL_NAME");
     check_chain(c);
+    check_id(c, c->reasoning, "REASONING_MODEL_NAME");
     if (c->reasoning.type)
         check_credential(c, c->reasoning.type,
                          conf_keepf(c, "REASONING_MODEL_TYPE=%s", c->reasoning.type));
