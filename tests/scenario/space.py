@@ -44,7 +44,7 @@ class Space:
         """The command of the entry point, with these folders for /data and /tmp."""
         path = os.path.join(self.place, "start-here")
         with open(path, "w", encoding="utf-8") as f:
-            f.write(self.read("space-start").replace("in /data /tmp/sema;", f"in {data} {tmp}/sema;"))
+            f.write(self.read("space-start").replace("in /data /tmp/sema;", f"in {data} {tmp}/sema;").replace("/tmp/sema}", tmp + "/sema}"))
         return [*self.stage.entry[:-1], path, *self.stage.command]
 
     def env(self, **more):
@@ -122,12 +122,14 @@ def ready(s):
 
 @case("conversations and models go to /data when it can be written, else to /tmp")
 def folders(t):
-    for kind in ("writable", "missing", "a file"):
+    for kind in ("writable", "missing", "a file", "no database"):
         with tempfile.TemporaryDirectory() as folder:
             data, tmp = os.path.join(folder, "data"), os.path.join(folder, "tmp")
             os.mkdir(tmp)
-            if kind == "writable":
+            if kind in ("writable", "no database"):
                 os.mkdir(data)
+                if kind == "no database":
+                    os.mkdir(os.path.join(data, ".try.db"))
             elif kind == "a file":  # root can write everything: a folder that cannot be made stands for one that is closed
                 open(data, "w").close()
             else:
@@ -135,7 +137,10 @@ def folders(t):
             with Server(command=SPACE.start(data, tmp), folder=folder, unset=["HOST", "MODEL_TYPE", "MODEL_NAME", "SESSION_STORE"],
                         **SPACE.env(HF_HUB_OFFLINE="1")) as s:
                 t.equal(s.chat("How do I set the port?").status, 200)
+                t.equal("space: no database can be kept" in s.errors(), kind == "no database")
+                t.equal(s.get("/").status, 200)
             home = data if kind == "writable" else os.path.join(tmp, "sema")
+            t.equal([n for n in os.listdir(home) if n.startswith(".")], [], "nothing of the try is left")
             t.true(os.path.exists(os.path.join(home, "sema.db")), kind)
 
 

@@ -30,7 +30,7 @@ install_words() {
 may_write() {
     folder=$1
     while [ ! -e "$folder" ]; do folder=$(dirname "$folder"); done
-    [ -w "$folder" ] || die "cannot write to $folder; call it as root, or choose a place: PREFIX=\$HOME/.local"
+    [ -w "$folder" ] || die "cannot write to $folder; call it with sudo, or choose a place of yours: PREFIX=\$HOME/.local"
 }
 
 make_folder() { # PATH below the prefix, or nothing for the prefix itself
