@@ -842,6 +842,24 @@ case_no_budget = refuse("\"thinking.type.enabled\" is not supported for this mod
 case_no_thinking = refuse("thinking: Extra inputs are not permitted", lambda q: "thinking" in q)
 case_no_prefill = refuse("This model does not support assistant message prefill. The conversation must end with a user "
                          "message.", lambda q: q["messages"][-1]["role"] == "assistant")
+
+# going on from an answer's beginning (F3)
+
+def begun_with(q):
+    last = q["messages"][-1]
+    text = last["content"] if isinstance(last["content"], str) else last["content"][-1].get("text", "")
+    return text if last["role"] == "assistant" else ""
+
+
+def case_paris(p):
+    text, begin = "The capital is Paris.", begun_with(p.json)
+    p.say(*(text[len(begin):] if text.startswith(begin) else text).partition(" "))
+
+
+def case_starts_over(p): p.say("The cap", "ital is", " Paris.")
+def case_other_words(p): p.say("The ca", "thedral of Paris.")
+
+
 case_never_happy = fail(400, "invalid_request_error", "`temperature` is deprecated for this model.")
 CASES = fake.cases(globals())
 

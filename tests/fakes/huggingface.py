@@ -114,7 +114,7 @@ def check_text(p):
                         ("max_new_tokens", lambda x: x > 0), ("repetition_penalty", lambda x: x > 0)):
         if field in n and not good(n[field]):
             raise Refusal(422, {"error": f"Input validation error: `{field}`", "error_type": "validation"})
-    if not re.fullmatch(r"(System: .*?\n\n)?((User|Assistant|Tool): .*\n)+Assistant:", q["inputs"], re.S):
+    if not re.fullmatch(r"(System: .*?\n\n)?((User|Assistant|Tool): .*\n)+Assistant:( \S.*)?", q["inputs"], re.S):
         raise Refusal(422, {"error": "Input validation error: the prompt", "error_type": "validation"})
     if "\nUser:" not in n["stop"] or n["return_full_text"] is not False:
         raise Refusal(422, {"error": "Input validation error: `stop`", "error_type": "validation"})

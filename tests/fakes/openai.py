@@ -274,6 +274,16 @@ def case_usage_details(p):
                       "completion_tokens_details": {"reasoning_tokens": 15}})
 
 
+def case_usage_write(p):  # U1
+    p.say("a", usage={"prompt_tokens": 1000, "completion_tokens": 5, "total_tokens": 1005,
+                      "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 300}})
+
+
+def case_usage_last(p):  # U3
+    p.say("a", usage={"prompt_tokens": 25, "completion_tokens": 4, "total_tokens": 29,
+                      "prompt_tokens_details": {"cached_tokens": 20}})
+
+
 def case_usage_odd(p):  # cached outside of prompt, numbers as strings
     p.say("a", usage={"prompt_tokens": "10", "completion_tokens": 2, "total_tokens": 102,
                       "prompt_tokens_details": {"cached_tokens": 90}})

@@ -312,7 +312,7 @@ class Upstream:
             line = f.readline().decode().split()
             if not line:
                 return
-            request = {"method": line[0], "path": line[1], "headers": {}}
+            request = {"method": line[0], "path": line[1], "headers": {}, "socket": c}
             while (field := f.readline().decode().rstrip("\r\n")):
                 name, _, value = field.partition(":")
                 request["headers"][name.lower()] = value.strip()
@@ -328,6 +328,12 @@ class Upstream:
                         return
             except OSError:
                 self.left += 1
+
+    @staticmethod
+    def reset(request):
+        """The connection ends with RST when the answer is over."""
+        time.sleep(0.03)  # what was written is on its way before the reset overtakes it
+        request["socket"].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     @staticmethod
     def json(status, value, *headers):
