@@ -127,7 +127,7 @@ static void go(struct errand *e)
 
     if (err) {
         e->wait = (struct model_wait){.loop = e->loop, .ready = on_model_prepared};
-        e->waiting = model_line_wait(&e->line, 0, &e->wait) == ERR_NONE;
+        e->waiting = model_line_wait(&e->line, 0, false, &e->wait) == ERR_NONE;
         if (e->waiting) return;
     } else {
         err = ask(e, &why);

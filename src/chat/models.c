@@ -240,18 +240,18 @@ enum err models_use(struct models *m, struct model_use **out)
     return e == ERR_NONE || e == ERR_MEMORY ? e : ERR_NOT_READY;
 }
 
-enum err model_line_wait(const struct model_line *l, size_t n, struct model_wait *w)
+enum err model_line_wait(const struct model_line *l, size_t n, bool last, struct model_wait *w)
 {
     enum err e = ERR_NOT_FOUND;
     struct model *x = l->at[n];
 
     pthread_mutex_lock(&l->of->lock);
-    if (models_ready_may_come(x)) {
+    if (models_ready_may_come(x, last)) {
         e = ERR_NONE;
         w->on_way = false;
         w->next = x->waiting;
         x->waiting = w;
-        models_ready_want(x);
+        if (!models_ready_of_chain(x)) models_ready_want(x);
     }
     pthread_mutex_unlock(&l->of->lock);
     return e;

@@ -131,7 +131,9 @@ bool model_line_ready_after(const struct model_line *l, size_t n); /* one behind
 enum err models_use(struct models *m, struct model_use **out);
 
 /* Some are prepared at first use: who asks for one waits here, and asks again when `ready` runs on
- * `loop`, whichever way the preparing went.  ERR_NOT_FOUND: nothing to wait for. */
+ * `loop`, whichever way the preparing went.  ERR_NOT_FOUND: nothing to wait for.  `last`: whoever
+ * stood before it has failed, so one of the chain is waited for too while it is prepared for the
+ * first time, which is how a start looks. */
 struct model_wait {
     struct task task;
     struct model_wait *next;
@@ -139,7 +141,7 @@ struct model_wait {
     void (*ready)(struct model_wait *w);
     bool on_way;
 };
-enum err model_line_wait(const struct model_line *l, size_t n, struct model_wait *w);
+enum err model_line_wait(const struct model_line *l, size_t n, bool last, struct model_wait *w);
 /* False: `ready` is on its way and comes. */
 bool model_line_wait_end(const struct model_line *l, size_t n, struct model_wait *w);
 

@@ -126,9 +126,11 @@ void models_service_judge(struct model *x, enum err e, const struct err_note *wh
 bool models_service_up(const struct model *x, uint64_t now_ms); /* could be asked now */
 
 /* models_ready.c */
-void models_ready_prepare(struct model *x);        /* on the loop */
-void models_ready_want(struct model *x);           /* under the lock, any thread */
-bool models_ready_may_come(const struct model *x); /* under the lock: worth waiting for */
+void models_ready_prepare(struct model *x); /* on the loop */
+void models_ready_want(struct model *x);    /* under the lock, any thread */
+bool models_ready_may_come(const struct model *x,
+                           bool last);             /* under the lock: worth waiting for */
+bool models_ready_of_chain(const struct model *x); /* primary or fallback */
 void models_ready_ended(struct model *x, enum err e, const struct err_note *why); /* on the loop */
 
 /* models_names.c.  Without the lock: the model of that name, made if need be, with one more

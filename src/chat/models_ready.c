@@ -185,10 +185,15 @@ void models_ready_want(struct model *x)
     loop_post(x->of->loop, &x->want);
 }
 
+bool models_ready_of_chain(const struct model *x)
+{
+    return x->role == MODEL_PRIMARY || x->role == MODEL_FALLBACK;
+}
+
 /* One of the chain is prepared anyway, and others may answer meanwhile; so may they when this one
  * failed and is tried again. */
-bool models_ready_may_come(const struct model *x)
+bool models_ready_may_come(const struct model *x, bool last)
 {
-    return x->role != MODEL_PRIMARY && x->role != MODEL_FALLBACK && !x->last_error &&
+    return (last || !models_ready_of_chain(x)) && !x->last_error &&
            (x->state == MODEL_UNUSED || x->state == MODEL_LOADING);
 }

@@ -378,7 +378,8 @@ static void ask_next(struct reply *r)
         if (e == ERR_NOT_FOUND) break;
         if (e) {
             r->wait = (struct model_wait){.loop = r->loop, .ready = on_model_prepared};
-            r->waiting = model_line_wait(&r->line, r->n, &r->wait) == ERR_NONE;
+            bool last = r->failed != ERR_NONE && !model_line_ready_after(&r->line, r->n);
+            r->waiting = model_line_wait(&r->line, r->n, last, &r->wait) == ERR_NONE;
             if (r->waiting) return;
             if (r->n == first && e != ERR_NOT_READY) {
                 idle = e;

@@ -277,6 +277,7 @@ static void test_stale_connection(void **state)
     (void)state;
     answer(&t, &q);
     trace_fini(&t);
+    check_int(fake_calls("reset-first-then-ok"), 0); /* meanwhile its connection has become idle */
     t = (struct answer_trace){0};
     q = ask_of("reset-first-then-ok");
     answer(&t, &q);

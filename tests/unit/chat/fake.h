@@ -69,12 +69,14 @@ struct answer {
 static struct answer answers[64];
 static size_t answers_count;
 static struct backend *backends[32];
+static bool second_prepares_later;
 static size_t backends_count;
 
 static enum err fake_open(struct backend **out, const struct backend_conf *c, struct err_note *why)
 {
     struct backend *b = calloc(1, sizeof *b);
     snprintf(b->name, sizeof b->name, "%.*s", STR_ARG(c->model));
+    b->prepares_later = second_prepares_later && backends_count == 1;
     backends[backends_count++] = b;
     *out = b;
     return ERR_NONE;

@@ -254,6 +254,30 @@ static void test_reasoning_cancel_on_the_way(void **state)
     check_int(answers_count, 0);
 }
 
+/* At a start: the first has failed, the second is being prepared for the first time. */
+static void test_second_comes(void **state)
+{
+    static const char *const names[] = {"one", "two"};
+    struct caller c = {0};
+
+    conf_reset();
+    second_prepares_later = true;
+    open_all(names, 2);
+    second_prepares_later = false;
+    start(&c, "s", "q", false);
+    UNTIL(answers_count == 1);
+    end(&answers[0], ERR_SERVER, FINISH_NONE);
+    run_for(20);
+    check_true(!c.over);
+    prepared(1, ERR_NONE);
+    UNTIL(answers_count == 2);
+    say(&answers[1], "yes");
+    end(&answers[1], ERR_NONE, FINISH_STOP);
+    UNTIL(c.over);
+    check_str(str_of(c.seen), STR("started done:yes|two|stop"));
+    close_all();
+}
+
 static void test_nobody_ready(void **state)
 {
     static const char *const names[] = {"one", "two"};
@@ -283,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reasoning_falls_back, setup_reasoning, teardown),
         cmocka_unit_test_setup_teardown(test_reasoning_cancel_on_the_way, setup_reasoning,
                                         teardown),
+        cmocka_unit_test(test_second_comes),
         cmocka_unit_test_setup_teardown(test_nobody_ready, setup_reasoning, teardown),
     };
     return cmocka_run_group_tests_name("models", tests, NULL, NULL);
