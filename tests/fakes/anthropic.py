@@ -417,6 +417,20 @@ def case_tool(p):
     p.finish("tool_use")
 
 
+def case_round_trip(p):  # calls, then tells what it was given
+    last = p.json["messages"][-1]["content"]
+    results = [b for b in last if b["type"] == "tool_result"] if isinstance(last, list) else []
+    if results:
+        given = results[0]["content"]
+        return p.say("f said ", given if isinstance(given, str) else given[0]["text"])
+    p.start()
+    p.tool("toolu_rt", "f", '{"a":', "1}")
+    p.finish("tool_use")
+
+
+def case_json(p): p.say('{"ok":', "true}")
+
+
 def case_two_tools(p):
     p.start()
     p.text("Let me see.")

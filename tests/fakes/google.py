@@ -334,6 +334,19 @@ def case_tool_no_args(p):
     p.end()
 
 
+def case_round_trip(p):  # calls, then tells what it was given
+    last = p.json["contents"][-1]["parts"][0]
+    if "functionResponse" in last:
+        response = last["functionResponse"]["response"]
+        return p.say("f said ", response.get("output") or json.dumps(response))
+    p.begin()
+    p.parts(call("f", {"a": 1}, "sig-RT"), finish="STOP")
+    p.end()
+
+
+def case_json(p): p.say('{"ok":', "true}")
+
+
 def case_three_chunks(p):  # T2
     if any("functionResponse" in x for c in p.json["contents"] for x in c["parts"]):
         return p.say(json.dumps([[x["functionResponse"]["response"]["output"] for x in c["parts"]]

@@ -339,6 +339,19 @@ def case_tool(p):
     p.finish("tool_calls")
 
 
+def case_round_trip(p):  # calls, then tells what it was given
+    if p.json["messages"][-1]["role"] == "tool":
+        return p.say("f said ", p.json["messages"][-1]["content"])
+    p.begin()
+    p.role()
+    tool_delta(p, 0, "call_rt", "f", '{"a":')
+    tool_delta(p, 0, arguments="1}")
+    p.finish("tool_calls")
+
+
+def case_json(p): p.say('{"ok":', "true}")
+
+
 def case_two_tools(p):
     p.begin()
     p.text("Let me see.")
