@@ -152,6 +152,8 @@ static bool goes_back(const struct writer *w, size_t at, const struct part *p)
 {
     if (p->kind != PART_REASONING || at < w->loop_from || !takes(w, NOT_THOUGHTS)) return false;
     str token = p->redacted.len ? p->redacted : p->signature;
+    /* Clients of another API bring it back with its issuer's name. */
+    if (p->issuer.len && !str_eq(p->issuer, str_of(w->a->dialect->type))) return false;
     return token.len && !issuers_is_foreign(token, w->issuer, w->now_ms);
 }
 

@@ -50,10 +50,9 @@ static str message_id(struct served *s)
     return arena_strf(s->arena, "msg_%s", s->id);
 }
 
-static str signature_of(struct served *s)
+static str own_signature(struct served *s)
 {
-    str given = s->got.signature.signature;
-    return given.len ? given : arena_strf(s->arena, ANTHROPIC_OWN_SIGNATURE "%s", s->id);
+    return arena_strf(s->arena, ANTHROPIC_OWN_SIGNATURE "%s", s->id);
 }
 
 static str tool_id(struct served *s, str id)
@@ -65,22 +64,37 @@ static str tool_id(struct served *s, str id)
 
 /* ---- whole ---- */
 
+static void put_thought(struct json_out *o, str text, str signature)
+{
+    json_object(o);
+    json_key(o, "type"), json_text(o, STR("thinking"));
+    json_key(o, "thinking"), json_text(o, text);
+    json_key(o, "signature"), json_text(o, signature);
+    json_end_object(o);
+}
+
+/* Each with the signature that it came with; thinking that is not shown has one all the same, and a
+ * tool loop needs it. */
 static void put_thinking(struct served *s, struct json_out *o)
 {
-    /* Thinking that is not shown has a signature all the same, and a tool loop needs it. */
-    if (s->got.reasoning.len || (s->thinking && s->got.signature.signature.len)) {
-        json_object(o);
-        json_key(o, "type"), json_text(o, STR("thinking"));
-        json_key(o, "thinking"), json_text(o, buf_str(&s->got.reasoning));
-        json_key(o, "signature"), json_text(o, signature_of(s));
-        json_end_object(o);
-    }
-    if (s->thinking && s->got.signature.redacted.len) {
+    str rest = buf_str(&s->got.reasoning);
+    size_t from = 0;
+
+    for (size_t i = 0; s->thinking && i < s->got.thoughts_count; i++) {
+        const struct served_thought *t = &s->got.thoughts[i];
+        str text = str_head(rest, t->to - from);
+        bool redacted = t->signed_.redacted.len > 0;
+        rest = str_tail(rest, t->to - from);
+        from = t->to;
+        if (!redacted) put_thought(o, text, t->signed_.signature);
+        if (redacted && text.len) put_thought(o, text, own_signature(s));
+        if (!redacted) continue;
         json_object(o);
         json_key(o, "type"), json_text(o, STR("redacted_thinking"));
-        json_key(o, "data"), json_text(o, s->got.signature.redacted);
+        json_key(o, "data"), json_text(o, t->signed_.redacted);
         json_end_object(o);
     }
+    if (rest.len) put_thought(o, rest, own_signature(s));
 }
 
 static void put_calls(struct served *s, struct json_out *o)
@@ -186,19 +200,18 @@ static void close_delta(struct json_out *o)
     close_event(o);
 }
 
-static void put_signature(struct served *s, struct own *own, struct buf *out)
+static void put_signature(struct own *own, str signature, struct buf *out)
 {
-    if (own->signed_) return;
     own->signed_ = true;
     struct json_out o = open_delta(own, "signature_delta", out);
-    json_key(&o, "signature"), json_text(&o, signature_of(s));
+    json_key(&o, "signature"), json_text(&o, signature);
     close_delta(&o);
 }
 
 static void close_block(struct served *s, struct own *own, struct buf *out)
 {
     if (own->open == BLOCK_NONE) return;
-    if (own->open == BLOCK_THINKING) put_signature(s, own, out);
+    if (own->open == BLOCK_THINKING && !own->signed_) put_signature(own, own_signature(s), out);
     struct json_out o = open_event("content_block_stop", out);
     json_key(&o, "index"), json_int(&o, own->index++);
     close_event(&o);
@@ -248,7 +261,7 @@ static void reasoning(struct served *s, str piece, struct buf *out)
     struct own *own = s->own;
 
     if (own == NULL) return;
-    if (own->open != BLOCK_THINKING) open_thinking(s, own, out);
+    if (own->open != BLOCK_THINKING || own->signed_) open_thinking(s, own, out);
     struct json_out o = open_delta(own, "thinking_delta", out);
     json_key(&o, "thinking"), json_text(&o, piece);
     close_delta(&o);
@@ -266,8 +279,8 @@ static void signature(struct served *s, const struct part *p, struct buf *out)
         close_delta(&o);
         close_block(s, own, out);
     } else {
-        if (own->open != BLOCK_THINKING) open_thinking(s, own, out);
-        put_signature(s, own, out);
+        if (own->open != BLOCK_THINKING || own->signed_) open_thinking(s, own, out);
+        put_signature(own, p->signature, out);
     }
 }
 
@@ -308,7 +321,8 @@ static void tool_begin(struct served *s, int index, str id, str name, struct buf
     struct own *own = s->own;
 
     (void)id, (void)name;
-    if (own == NULL || own->open == BLOCK_TOOL || (size_t)index >= s->got.calls_count) return;
+    if (own == NULL || (size_t)index >= s->got.calls_count) return;
+    if (own->open == BLOCK_TOOL && !served_call_is_whole(&s->got.calls[own->tool])) return;
     put_late_calls(s, own, index, out);
     open_tool(s, own, index, out);
 }

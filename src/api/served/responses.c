@@ -87,8 +87,10 @@ static void put_item(const struct served *s, struct json_out *o, size_t n, bool 
     json_key(o, "type"), json_text(o, str_of(type));
     if (i->kind == ITEM_REASONING) {
         json_key(o, "summary"), json_array(o);
-        if (whole) put_summary_part(o, part_of(&s->got.reasoning, i));
+        if (whole && i->to > i->from) put_summary_part(o, part_of(&s->got.reasoning, i));
         json_end_array(o);
+        if (own->encrypted && i->token.len)
+            json_key(o, "encrypted_content"), json_text(o, whole ? i->token : STR(""));
         json_end_object(o);
         return;
     }
@@ -237,13 +239,9 @@ static void whole(struct served *s, const struct reply_end *end, struct buf *out
 {
     struct json_out o = json_begin(out);
 
-    if (s->got.reasoning.len) add_item(s, ITEM_REASONING)->to = s->got.reasoning.len;
-    if (s->got.text.len || s->got.calls_count == 0) add_item(s, ITEM_MESSAGE)->to = s->got.text.len;
-    for (size_t i = 0; i < s->got.calls_count; i++) {
-        struct responses_item *item = add_item(s, ITEM_CALL);
-        item->call = i;
-        item->custom = is_custom(s->own, s->got.calls[i].name);
-    }
+    const struct responses *own = s->own;
+
+    if (own->count == 0) add_item(s, ITEM_MESSAGE);
     put_response(s, &o, end, NULL);
 }
 
@@ -275,28 +273,26 @@ static void response_event(struct served *s, struct buf *out, const char *type,
     close_event(&o);
 }
 
-/* An event of the newest item; `index_key`: its content_index or summary_index, always 0. */
-static struct json_out item_event(struct served *s, struct buf *out, const char *type,
+/* An event of an item; `index_key`: its content_index or summary_index, always 0. */
+static struct json_out item_event(struct served *s, struct buf *out, size_t n, const char *type,
                                   const char *index_key)
 {
-    struct responses *own = s->own;
     struct json_out o = open_event(s, out, type);
     char id[ID_BYTES];
 
-    json_key(&o, "item_id"), json_text(&o, id_of(s, own->count - 1, id));
-    json_key(&o, "output_index"), json_int(&o, (int64_t)own->count - 1);
+    json_key(&o, "item_id"), json_text(&o, id_of(s, n, id));
+    json_key(&o, "output_index"), json_int(&o, (int64_t)n);
     if (index_key) json_key(&o, index_key), json_int(&o, 0);
     return o;
 }
 
-static void whole_item_event(struct served *s, struct buf *out, const char *type, bool done,
-                             bool cut)
+static void whole_item_event(struct served *s, struct buf *out, size_t n, const char *type,
+                             bool done, bool cut)
 {
-    struct responses *own = s->own;
     struct json_out o = open_event(s, out, type);
 
-    json_key(&o, "output_index"), json_int(&o, (int64_t)own->count - 1);
-    json_key(&o, "item"), put_item(s, &o, own->count - 1, done, cut);
+    json_key(&o, "output_index"), json_int(&o, (int64_t)n);
+    json_key(&o, "item"), put_item(s, &o, n, done, cut);
     close_event(&o);
 }
 
@@ -306,93 +302,122 @@ static void begin(struct served *s, struct buf *out)
     response_event(s, out, "response.in_progress", NULL, NULL);
 }
 
-static void close_message(struct served *s, struct buf *out, str text)
+static void close_message(struct served *s, struct buf *out, size_t n, str text)
 {
-    struct json_out o = item_event(s, out, "response.output_text.done", "content_index");
+    struct json_out o = item_event(s, out, n, "response.output_text.done", "content_index");
     json_key(&o, "text"), json_text(&o, text);
     json_key(&o, "logprobs"), json_array(&o), json_end_array(&o);
     close_event(&o);
-    o = item_event(s, out, "response.content_part.done", "content_index");
+    o = item_event(s, out, n, "response.content_part.done", "content_index");
     json_key(&o, "part"), put_text_part(&o, text);
     close_event(&o);
 }
 
-static void close_reasoning(struct served *s, struct buf *out, str text)
+static void close_reasoning(struct served *s, struct buf *out, size_t n, str text)
 {
-    struct json_out o = item_event(s, out, "response.reasoning_summary_text.done", "summary_index");
+    if (text.len == 0) return; /* only its token came */
+    struct json_out o =
+        item_event(s, out, n, "response.reasoning_summary_text.done", "summary_index");
     json_key(&o, "text"), json_text(&o, text);
     close_event(&o);
-    o = item_event(s, out, "response.reasoning_summary_part.done", "summary_index");
+    o = item_event(s, out, n, "response.reasoning_summary_part.done", "summary_index");
     json_key(&o, "part"), put_summary_part(&o, text);
     close_event(&o);
 }
 
-static void close_call(struct served *s, struct buf *out, const struct responses_item *i)
+static void close_call(struct served *s, struct buf *out, size_t n, const struct responses_item *i)
 {
     const struct served_call *c = &s->got.calls[i->call];
     struct json_out o;
 
     if (i->custom) {
-        o = item_event(s, out, "response.custom_tool_call_input.delta", NULL);
+        o = item_event(s, out, n, "response.custom_tool_call_input.delta", NULL);
         json_key(&o, "delta"), put_custom_input(&o, args_of(c));
         close_event(&o);
-        o = item_event(s, out, "response.custom_tool_call_input.done", NULL);
+        o = item_event(s, out, n, "response.custom_tool_call_input.done", NULL);
         json_key(&o, "input"), put_custom_input(&o, args_of(c));
     } else {
-        o = item_event(s, out, "response.function_call_arguments.done", NULL);
+        o = item_event(s, out, n, "response.function_call_arguments.done", NULL);
         json_key(&o, "name"), json_text(&o, c->name);
         json_key(&o, "arguments"), json_text(&o, args_of(c));
     }
     close_event(&o);
 }
 
-static void close_item(struct served *s, struct buf *out, bool cut)
+static void close_item(struct served *s, struct buf *out, size_t n, bool cut)
 {
     struct responses *own = s->own;
+    struct responses_item *i = &own->items[n];
 
-    if (!own->open) return;
-    own->open = false;
-    const struct responses_item *i = &own->items[own->count - 1];
+    i->open = false;
     if (i->kind == ITEM_MESSAGE)
-        close_message(s, out, part_of(&s->got.text, i));
+        close_message(s, out, n, part_of(&s->got.text, i));
     else if (i->kind == ITEM_REASONING)
-        close_reasoning(s, out, part_of(&s->got.reasoning, i));
+        close_reasoning(s, out, n, part_of(&s->got.reasoning, i));
     else
-        close_call(s, out, i);
-    whole_item_event(s, out, "response.output_item.done", true, cut);
+        close_call(s, out, n, i);
+    whole_item_event(s, out, n, "response.output_item.done", true, cut);
 }
 
-/* The newest item, when it is open and of this kind; else a new one. */
-static struct responses_item *item_for(struct served *s, enum responses_kind kind, size_t from,
-                                       struct buf *out)
+/* What is over when another item begins: not a call that another overtook. */
+static void close_settled(struct served *s, struct buf *out)
 {
     struct responses *own = s->own;
 
-    if (own->open && own->items[own->count - 1].kind == kind) return &own->items[own->count - 1];
-    close_item(s, out, false);
-    struct responses_item *i = add_item(s, kind);
-    i->from = i->to = from;
-    own->open = true;
-    whole_item_event(s, out, "response.output_item.added", false, false);
-    bool message = kind == ITEM_MESSAGE;
+    for (size_t n = 0; n < own->count; n++) {
+        const struct responses_item *i = &own->items[n];
+        if (!i->open) continue;
+        if (i->kind != ITEM_CALL || served_call_is_whole(&s->got.calls[i->call]))
+            close_item(s, out, n, false);
+    }
+}
+
+/* A new item, begun. */
+static size_t open_item(struct served *s, enum responses_kind kind, struct buf *out)
+{
+    struct responses *own = s->own;
+
+    close_settled(s, out);
+    if (own->count == RESPONSES_ITEMS_MAX && own->items[own->count - 1].open)
+        close_item(s, out, own->count - 1, false);
+    add_item(s, kind)->open = true;
+    return own->count - 1;
+}
+
+static void open_part(struct served *s, struct buf *out, size_t n, bool message)
+{
     struct json_out o =
-        message ? item_event(s, out, "response.content_part.added", "content_index")
-                : item_event(s, out, "response.reasoning_summary_part.added", "summary_index");
+        message ? item_event(s, out, n, "response.content_part.added", "content_index")
+                : item_event(s, out, n, "response.reasoning_summary_part.added", "summary_index");
     json_key(&o, "part");
     if (message)
         put_text_part(&o, STR(""));
     else
         put_summary_part(&o, STR(""));
     close_event(&o);
-    return i;
+}
+
+/* The newest item, when it is open and of this kind; else a new one. */
+static size_t item_for(struct served *s, enum responses_kind kind, size_t from, struct buf *out)
+{
+    struct responses *own = s->own;
+    size_t n = own->count - 1;
+
+    if (own->count && own->items[n].open && own->items[n].kind == kind) return n;
+    n = open_item(s, kind, out);
+    own->items[n].from = own->items[n].to = from;
+    whole_item_event(s, out, n, "response.output_item.added", false, false);
+    open_part(s, out, n, kind == ITEM_MESSAGE);
+    return n;
 }
 
 static void text(struct served *s, str piece, struct buf *out)
 {
-    struct responses_item *i = item_for(s, ITEM_MESSAGE, s->got.text.len - piece.len, out);
+    struct responses *own = s->own;
+    size_t n = item_for(s, ITEM_MESSAGE, s->got.text.len - piece.len, out);
 
-    i->to = s->got.text.len;
-    struct json_out o = item_event(s, out, "response.output_text.delta", "content_index");
+    own->items[n].to = s->got.text.len;
+    struct json_out o = item_event(s, out, n, "response.output_text.delta", "content_index");
     json_key(&o, "delta"), json_text(&o, piece);
     json_key(&o, "logprobs"), json_array(&o), json_end_array(&o);
     close_event(&o);
@@ -400,13 +425,31 @@ static void text(struct served *s, str piece, struct buf *out)
 
 static void reasoning(struct served *s, str piece, struct buf *out)
 {
-    struct responses_item *i = item_for(s, ITEM_REASONING, s->got.reasoning.len - piece.len, out);
+    struct responses *own = s->own;
+    size_t n = item_for(s, ITEM_REASONING, s->got.reasoning.len - piece.len, out);
 
-    i->to = s->got.reasoning.len;
+    own->items[n].to = s->got.reasoning.len;
     struct json_out o =
-        item_event(s, out, "response.reasoning_summary_text.delta", "summary_index");
+        item_event(s, out, n, "response.reasoning_summary_text.delta", "summary_index");
     json_key(&o, "delta"), json_text(&o, piece);
     close_event(&o);
+}
+
+/* Ends its reasoning; where nothing of that was shown, the token is the whole item. */
+static void signature(struct served *s, const struct part *p, struct buf *out)
+{
+    struct responses *own = s->own;
+    size_t n = own->count - 1;
+    bool open = own->count && own->items[n].open && own->items[n].kind == ITEM_REASONING;
+
+    if (!open && !own->encrypted) return;
+    if (!open) {
+        n = open_item(s, ITEM_REASONING, out);
+        own->items[n].token = p->signature;
+        whole_item_event(s, out, n, "response.output_item.added", false, false);
+    }
+    own->items[n].token = p->signature;
+    close_item(s, out, n, false);
 }
 
 static void tool_begin(struct served *s, int index, str id, str name, struct buf *out)
@@ -414,23 +457,25 @@ static void tool_begin(struct served *s, int index, str id, str name, struct buf
     struct responses *own = s->own;
     (void)id;
 
-    close_item(s, out, false);
     if (index < 0 || (size_t)index >= s->got.calls_count) return;
-    struct responses_item *i = add_item(s, ITEM_CALL);
-    i->call = (size_t)index;
-    i->custom = is_custom(own, name);
-    own->open = true;
-    whole_item_event(s, out, "response.output_item.added", false, false);
+    size_t n = open_item(s, ITEM_CALL, out);
+    own->items[n].call = (size_t)index;
+    own->items[n].custom = is_custom(own, name);
+    whole_item_event(s, out, n, "response.output_item.added", false, false);
 }
 
 static void tool_args(struct served *s, int index, str fragment, struct buf *out)
 {
     struct responses *own = s->own;
-    const struct responses_item *i = own->open ? &own->items[own->count - 1] : NULL;
+    size_t n = own->count;
 
+    while (n-- > 0) {
+        const struct responses_item *i = &own->items[n];
+        if (i->kind == ITEM_CALL && (int)i->call == index) break;
+    }
     /* A custom tool's input is known when the arguments around it are whole. */
-    if (i == NULL || i->kind != ITEM_CALL || i->custom || (int)i->call != index) return;
-    struct json_out o = item_event(s, out, "response.function_call_arguments.delta", NULL);
+    if (n == SIZE_MAX || !own->items[n].open || own->items[n].custom) return;
+    struct json_out o = item_event(s, out, n, "response.function_call_arguments.delta", NULL);
     json_key(&o, "delta"), json_text(&o, fragment);
     close_event(&o);
 }
@@ -441,7 +486,8 @@ static void end(struct served *s, const struct reply_end *e, struct buf *out)
     bool cut = cut_by(e->finish) != NULL;
 
     if (own->count == 0) item_for(s, ITEM_MESSAGE, 0, out);
-    close_item(s, out, cut);
+    for (size_t n = 0; n < own->count; n++)
+        if (own->items[n].open) close_item(s, out, n, cut && n + 1 == own->count);
     response_event(s, out, cut ? "response.incomplete" : "response.completed", e, NULL);
 }
 
@@ -459,11 +505,14 @@ static const struct served_dialect dialect = {
     .begin = begin,
     .text = text,
     .reasoning = reasoning,
+    .signature = signature,
     .tool_begin = tool_begin,
     .tool_args = tool_args,
     .end = end,
     .fail = fail,
     .ping = openai_stream_ping,
+    .composes = true,
+    .has_items = true,
 };
 
 void served_responses(struct call *c)

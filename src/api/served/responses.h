@@ -14,6 +14,8 @@ struct responses_item {
     size_t from, to; /* in got.text or got.reasoning */
     size_t call;     /* in got.calls */
     bool custom;     /* the call is of a custom tool: its argument is one text */
+    bool open;       /* begun, not ended; calls may be so several at once */
+    str token;       /* what this reasoning must bring back; empty: nothing */
 };
 
 struct responses {
@@ -21,12 +23,12 @@ struct responses {
     str tools, tool_choice, text, metadata;
     str instructions, effort; /* .at NULL: none */
     bool parallel;
+    bool encrypted;    /* include: reasoning.encrypted_content */
     const str *custom; /* names of custom tools */
     size_t custom_count;
 
     struct responses_item *items;
     size_t count;
-    bool open;        /* the last item has not ended */
     int64_t sequence; /* of the next event */
 };
 

@@ -106,17 +106,40 @@ static bool read_said(struct reader *r, yyjson_val *item)
     return read_content(r, json_get(item, "content"), "content");
 }
 
-static void read_thought(struct reader *r, yyjson_val *item)
+/* The texts of a list, as paragraphs. */
+static str joined(struct reader *r, yyjson_val *parts)
 {
+    struct buf all;
     yyjson_val *each;
-    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(item, "summary"));
+    yyjson_arr_iter it = yyjson_arr_iter_with(parts);
 
+    buf_init(&all, UPSTREAM_ANSWER_BYTES_MAX);
     while ((each = yyjson_arr_iter_next(&it))) {
         str text = json_get_str(each, "text");
-        if (text.len == 0) continue;
-        of_assistant(r);
-        served_part(&r->out, PART_REASONING)->text = text;
+        if (text.len && all.len) buf_add(&all, STR("\n\n"));
+        buf_add(&all, text);
     }
+    str kept = all.bad ? STR_NONE : arena_str(r->s->arena, buf_str(&all));
+    r->out.bad = r->out.bad || kept.at == NULL;
+    buf_fini(&all);
+    return kept;
+}
+
+static void read_thought(struct reader *r, yyjson_val *item)
+{
+    str text = joined(r, json_get(item, "summary")),
+        token = json_get_str(item, "encrypted_content");
+
+    if (text.len == 0 && token.len == 0) text = joined(r, json_get(item, "content"));
+    if (text.len == 0 && token.len == 0) return;
+    of_assistant(r);
+    struct part *p = served_part(&r->out, PART_REASONING);
+    p->text = text;
+    if (token.len == 0) return;
+    /* What is not of our making is OpenAI's own: run.c takes ours apart. */
+    p->signature = token;
+    p->issuer = STR("openai");
+    p->id = json_get_str(item, "id");
 }
 
 /* {"input":"..."}: what a custom tool is called with, as a function's arguments. */
@@ -282,6 +305,16 @@ static str kept(struct served *s, yyjson_val *v)
     return absent(v) ? STR_NONE : served_json(v, s->arena);
 }
 
+static bool includes(yyjson_val *root, const char *what)
+{
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(root, "include"));
+
+    while ((each = yyjson_arr_iter_next(&it)))
+        if (is(json_str(each), what)) return true;
+    return false;
+}
+
 static bool read_state(struct served *s, yyjson_val *root, struct family_error *why)
 {
     if (!absent(json_get(root, "previous_response_id")))
@@ -309,6 +342,7 @@ bool responses_read(struct served *s, yyjson_val *root, struct family_error *why
         !served_whole(root, "max_output_tokens", 1, INT32_MAX, &max, why, s->arena))
         return false;
     s->ask.max_tokens = (int)max;
+    own->encrypted = includes(root, "reasoning.encrypted_content");
     own->effort = json_get_str(json_get(root, "reasoning"), "effort");
     s->ask.effort = openai_effort(own->effort);
     own->tools = kept(s, json_get(root, "tools"));

@@ -4,6 +4,7 @@
 
 #include "api/metrics.h"
 #include "api/served/served.h"
+#include "api/served/token.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -66,6 +67,7 @@ static void flush(struct served *s)
 {
     struct buf *out = &s->call->at->out;
 
+    if (!s->stream) buf_clear(out); /* of a whole answer nothing goes out yet */
     if (out->len == 0) return;
     timer_set(&s->ping, s->call->at->loop, SERVED_PING_MS, on_ping);
     size_t unsent = response_write(s->call->r, buf_str(out));
@@ -107,7 +109,7 @@ static struct buf *open_frame(struct served *s)
 {
     struct buf *out = &s->call->at->out;
 
-    send_head(s);
+    if (s->stream) send_head(s);
     buf_clear(out);
     if (!s->begun) {
         s->begun = true;
@@ -127,6 +129,12 @@ static void on_started(void *ctx, str model_name, const char *type)
     buf_clear(&s->got.logprobs); /* of a model that told nothing else */
 }
 
+/* Whether the dialect hears of an event. */
+static bool tells(const struct served *s)
+{
+    return s->stream || s->dialect->composes;
+}
+
 static bool collects(const struct served *s)
 {
     return !s->stream || s->keep_got || s->session.at;
@@ -137,7 +145,7 @@ static void on_text(void *ctx, str text)
     struct served *s = ctx;
 
     if (collects(s)) buf_add(&s->got.text, text);
-    if (!s->stream) return;
+    if (!tells(s)) return;
     s->dialect->text(s, text, open_frame(s));
     flush(s);
 }
@@ -148,7 +156,7 @@ static void on_reasoning(void *ctx, str text)
 
     if (!s->thinking) return;
     if (collects(s)) buf_add(&s->got.reasoning, text);
-    if (!s->stream) return;
+    if (!tells(s)) return;
     s->dialect->reasoning(s, text, open_frame(s));
     flush(s);
 }
@@ -175,14 +183,19 @@ static void on_signature(void *ctx, const struct part *p)
         on_other_signature(s, p);
         return;
     }
-    *kept = *p;
-    kept->kind = PART_REASONING;
-    kept->text = STR_NONE;
-    kept->signature = arena_str(s->arena, p->signature);
-    kept->redacted = arena_str(s->arena, p->redacted);
+    /* An item of OpenAI's has no place as it is elsewhere, nor has a signed text there. */
+    bool as_token = s->dialect->has_items || str_eq(p->issuer, STR("openai"));
+    *kept = (struct part){.kind = PART_REASONING};
+    kept->signature = as_token ? served_token(p, s->arena) : arena_str(s->arena, p->signature);
+    kept->redacted = as_token ? STR_NONE : arena_str(s->arena, p->redacted);
     kept->issuer = arena_str(s->arena, p->issuer);
-    if (!s->stream || !s->thinking || s->dialect->signature == NULL) return;
-    s->dialect->signature(s, p, open_frame(s));
+    if (s->got.thoughts == NULL)
+        s->got.thoughts = arena_array(s->arena, struct served_thought, CALLS_MAX);
+    if (s->got.thoughts && s->got.thoughts_count < CALLS_MAX)
+        s->got.thoughts[s->got.thoughts_count++] =
+            (struct served_thought){.to = s->got.reasoning.len, .signed_ = *kept};
+    if (!tells(s) || !s->thinking || s->dialect->signature == NULL) return;
+    s->dialect->signature(s, kept, open_frame(s));
     flush(s);
 }
 
@@ -205,7 +218,7 @@ static void on_tool_begin(void *ctx, int index, str id, str name)
         call->name = arena_str(s->arena, name);
         buf_init(&call->args, GOT_BYTES_MAX);
     }
-    if (!s->stream) return;
+    if (!tells(s)) return;
     s->dialect->tool_begin(s, index, id, name, open_frame(s));
     flush(s);
 }
@@ -217,7 +230,7 @@ static void on_tool_args(void *ctx, int index, str fragment)
     if (fragment.len == 0) return;
     if (index >= 0 && (size_t)index < s->got.calls_count)
         buf_add(&s->got.calls[index].args, fragment);
-    if (!s->stream) return;
+    if (!tells(s)) return;
     s->dialect->tool_args(s, index, fragment, open_frame(s));
     flush(s);
 }
@@ -499,6 +512,17 @@ static enum err start(struct served *s, struct err_note *why)
     return reply_start(&s->reply, c->api->parts.models, c->at->loop, &ask, to, why);
 }
 
+/* What the client brings back of earlier answers' reasoning. */
+static void open_tokens(struct served *s)
+{
+    for (size_t i = 0; i < s->ask.messages_count; i++) {
+        /* The reader's own array, in the arena. */
+        struct part *parts = (struct part *)(uintptr_t)s->ask.messages[i].parts;
+        for (size_t k = 0; k < s->ask.messages[i].count; k++)
+            if (parts[k].kind == PART_REASONING) served_token_open(&parts[k], s->arena);
+    }
+}
+
 void served_run(struct call *c, const struct served_dialect *d)
 {
     struct family_error bad = {.status = 503,
@@ -531,6 +555,7 @@ void served_run(struct call *c, const struct served_dialect *d)
         yyjson_doc_free(doc);
         return;
     }
+    open_tokens(s);
     s->ask.stream = s->stream;
     s->model_name = s->model;
     enum err e = start(s, &why);
@@ -546,6 +571,16 @@ void served_run(struct call *c, const struct served_dialect *d)
 }
 
 /* ---- writing ---- */
+
+bool served_call_is_whole(const struct served_call *c)
+{
+    yyjson_doc *doc = NULL;
+
+    if (c->args.len == 0 || json_read(&doc, buf_str(&c->args), JSON_DEPTH_V1, JSON_PLAIN, NULL))
+        return false;
+    yyjson_doc_free(doc);
+    return true;
+}
 
 struct json_out served_frame(struct buf *out, const char *event)
 {

@@ -48,6 +48,8 @@ struct served_dialect {
     void (*fail)(struct served *s, const struct family_error *e,
                  struct buf *out); /* after the head */
     void (*ping)(struct served *s, struct buf *out);
+    bool composes;  /* `whole` is of what these events made of s->own: they are called for it too */
+    bool has_items; /* what reasoning must bring back is always a token of token.h */
     bool signs_text; /* `signature` also takes those of text, of the kind PART_TEXT */
 };
 
@@ -59,9 +61,17 @@ struct served_call {
     struct buf args; /* JSON text, "{}" when the model gave none */
 };
 
+/* What ends at a signature. */
+struct served_thought {
+    size_t to; /* in got.reasoning */
+    struct part signed_;
+};
+
 struct served_got {
     struct buf text, reasoning;
-    struct part signature;     /* the last; kind PART_REASONING when there is one */
+    struct part signature; /* the last; kind PART_REASONING when there is one */
+    struct served_thought *thoughts;
+    size_t thoughts_count;
     struct served_call *calls; /* by index: 0, 1, 2 in order of their beginning */
     size_t calls_count;
     str text_signature;  /* of Google's: optional */
@@ -179,6 +189,9 @@ struct part *served_part(struct served_messages *m, enum part_kind kind);  /* ad
  * calls into what served_frame gives.  U+2028 and the like come out escaped. */
 struct json_out served_frame(struct buf *out, const char *event);
 void served_frame_end(struct buf *out);
+
+/* Whether a call's arguments are complete JSON: no more of them can come. */
+bool served_call_is_whole(const struct served_call *c);
 
 /* The usage of a reply with nothing unknown: estimates where the provider told none. */
 struct usage served_usage(const struct served *s, const struct reply_end *end);
