@@ -55,6 +55,12 @@ def _():
                   MODEL_ALIASES="gpt-4", DEVICE="gpu", FALLBACK_MODELS="claude-haiku-4-5")
 
 
+@says("config-blank")
+def _():
+    return "\n".join(config(MODEL_TYPE=kind, MODEL_NAME=name, MINIMAX_API_KEY="x", ANTHROPIC_API_KEY="x")
+                     for kind, name in (("minimax", "MiniMax M1"), ("anthropic", "Claude-3 Opus")))
+
+
 @says("config-together")
 def _():
     a = config(MODEL_TYPE="google", MAX_NEW_TOKENS="2048", FALLBACK_MODEL_TYPE="local", METRICS_PATH="/health")
@@ -327,6 +333,15 @@ def first_answer(fake, *args, **env):
 def _():
     return first_answer("minimax", "--key", "another", MODEL_TYPE="minimax", MODEL_NAME="MiniMax-M3", MINIMAX_API_KEY="wrong",
                         MINIMAX_API_URL="URL/v1/text/chatcompletion_v2")
+
+
+@says("minimax-key-log")
+def _():
+    with Fake("minimax", "--key", "another") as f, Server(MODEL_TYPE="minimax", MODEL_NAME="MiniMax-M3", MINIMAX_API_KEY="wrong",
+                                                          MINIMAX_API_URL=f.url + "/v1/text/chatcompletion_v2") as s:
+        s.chat("hello")
+        said = wait_until(lambda: s.events("generation_error"), 5, "the line of the log")[0]["error"]
+        return said.replace(f.url[7:], "api.minimax.io:443")
 
 
 @says("hf-token")
