@@ -8,6 +8,7 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "conf/limits.h"
+#include "http/client_in.h"
 
 enum {
     OP_MORE = 0,
@@ -18,6 +19,7 @@ enum {
     CONTROL_BYTES_MAX = 125,
     HEAD_BYTES_MAX = 14, /* two, eight of length, four of mask */
     KEY_BYTES = 16,
+    END_MS = 2000, /* for the server to end it after a close or a fault */
 };
 
 struct ws_client {
@@ -31,6 +33,8 @@ struct ws_client {
     struct buf in;  /* bytes that are no whole frame yet */
     struct buf message;
     bool in_message;
+    struct loop *loop;
+    struct timer ending;
     struct err_note why; /* of what was found wrong here */
     enum err e;
 };
@@ -62,11 +66,14 @@ void ws_client_say(struct ws_client *w, str text)
     if (w->call && w->open && !w->said_bye) say_frame(w, OP_TEXT, text);
 }
 
+static void on_ending(struct timer *t);
+
 static void say_bye(struct ws_client *w, str payload)
 {
     if (w->said_bye) return;
     say_frame(w, OP_CLOSE, payload);
     w->said_bye = true;
+    timer_set(&w->ending, w->loop, END_MS, on_ending);
 }
 
 void ws_client_close(struct ws_client *w)
@@ -169,10 +176,12 @@ static void on_head(void *ctx, int status, const struct headers *h)
     if (status != 101) return;
     w->open = str_eq(headers_get(h, STR("sec-websocket-accept")), str_of(w->accept)) &&
               headers_has_token(h, STR("upgrade"), STR("websocket"));
-    if (!w->open)
+    if (!w->open) {
         wrong(w, "the handshake's answer does not belong to its question");
-    else if (w->to.open)
+        timer_set(&w->ending, w->loop, 0, on_ending); /* nothing can be said to it */
+    } else if (w->to.open) {
         w->to.open(w->to.ctx);
+    }
 }
 
 static void on_done(void *ctx, enum err e, const struct err_note *why)
@@ -181,6 +190,7 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     struct err_note note = {.text = ""};
 
     w->call = NULL;
+    timer_stop(&w->ending);
     if (w->e) {
         e = w->e;
         note = w->why;
@@ -194,6 +204,14 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
         e = err_set(&note, ERR_NETWORK, "WebSocket: the connection ended without a close");
     }
     w->to.done(w->to.ctx, e, &note);
+}
+
+static void on_ending(struct timer *t)
+{
+    struct ws_client *w = container_of(t, struct ws_client, ending);
+
+    http_call_cancel(w->call);
+    on_done(w, ERR_NONE, &(struct err_note){.text = ""});
 }
 
 static bool make_keys(struct ws_client *w)
@@ -226,6 +244,7 @@ enum err ws_client_start(struct ws_client **out, struct http_client *client,
     buf_init(&w->in, WS_MESSAGE_BYTES_MAX + HEAD_BYTES_MAX + 65536);
     buf_init(&w->message, WS_MESSAGE_BYTES_MAX);
     w->to = to;
+    w->loop = client->loop;
     if (count) memcpy(headers, ask->headers, count * sizeof *headers);
     headers[count++] = (struct header){STR("Connection"), STR("Upgrade")};
     headers[count++] = (struct header){STR("Upgrade"), STR("websocket")};
@@ -250,6 +269,7 @@ void ws_client_free(struct ws_client *w)
 {
     if (w == NULL) return;
     http_call_cancel(w->call);
+    timer_stop(&w->ending);
     buf_fini(&w->in);
     buf_fini(&w->message);
     free(w);
