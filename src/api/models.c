@@ -54,6 +54,15 @@ static bool is_among(const struct views *there, const struct models_offer *offer
     return false;
 }
 
+/* What the files, or the provider's list, say of a model that is not loaded or was not checked. */
+static int offered_context(const struct models_offers *offers, const struct model_view *v)
+{
+    for (size_t i = 0; i < offers->count; i++)
+        if (str_eq(offers->at[i].name, v->name) && strcmp(offers->at[i].type, v->type) == 0)
+            return offers->at[i].context_length;
+    return 0;
+}
+
 static void on_offers(void *ctx, const struct models_offers *offers)
 {
     struct call *c = ctx;
@@ -71,10 +80,11 @@ static void on_offers(void *ctx, const struct models_offers *offers)
     json_key(&o, "models"), json_array(&o);
     for (size_t i = 0; i < there.count; i++) {
         const struct model_view *v = &there.at[i];
-        if (v->role != MODEL_OTHER || c->api->conf->client_models_any)
-            put_model(c, &o, v->type, v->name, v->context_length, v->state == MODEL_READY);
+        int context = v->context_length ? v->context_length : offered_context(offers, v);
+        if (v->role != MODEL_OTHER || offers->any)
+            put_model(c, &o, v->type, v->name, context, v->state == MODEL_READY);
     }
-    for (size_t i = 0; i < offers->count; i++) {
+    for (size_t i = 0; i < offers->count && offers->any; i++) {
         const struct models_offer *x = &offers->at[i];
         /* A local one has to be loaded first. */
         if (!is_among(&there, x))

@@ -95,8 +95,7 @@ static void anthropic_prepare(struct backend *b, struct loop *l, remote_ready_fn
 static void anthropic_list(struct backend *b, struct loop *l, uint32_t within_ms,
                            backend_list_fn *done, void *ctx)
 {
-    (void)l;
-    remote_list(b, list_path, sign, within_ms, done, ctx);
+    remote_list(b, l, list_path, sign, within_ms, done, ctx);
 }
 
 /* ---- counting, free of charge (section 5) ---- */

@@ -209,10 +209,21 @@ enum backend_can {
 struct backend;
 struct answer;
 
+/* What the files of a local model say. */
+struct backend_files {
+    str format, family, quantization; /* "gguf", "qwen2", "Q4_K_M"; empty: not known */
+    str digest;                       /* 64 hexadecimal digits */
+    str chat_template;
+    uint64_t bytes, parameters; /* 0: not known */
+    uint64_t modified_s;        /* Unix time; 0: inside the program */
+    bool takes_tools;
+};
+
 /* One model that may be named. */
 struct backend_offer {
     str id;
-    int context_length; /* 0: not known */
+    int context_length, output_tokens; /* 0: not known */
+    const struct backend_files *files; /* NULL: none of ours */
 };
 typedef void backend_list_fn(void *ctx, enum err e, const struct backend_offer *at, size_t count);
 
@@ -283,6 +294,8 @@ struct backend_ops {
      * lists nothing. */
     void (*list)(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
                  void *ctx);
+    /* Whether a model's files are here, by a few system calls.  May be NULL. */
+    bool (*has)(const struct backend_conf *c, str model);
 
     /* The tokens of `q` as a prompt, exactly: by the model's own tokenizer, or a call that is free
      * of charge.  NULL: this type cannot. */

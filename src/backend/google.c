@@ -96,8 +96,7 @@ static void google_prepare(struct backend *b, struct loop *l, remote_ready_fn *d
 static void google_list(struct backend *b, struct loop *l, uint32_t within_ms,
                         backend_list_fn *done, void *ctx)
 {
-    (void)l;
-    remote_list(b, list_path, sign, within_ms, done, ctx);
+    remote_list(b, l, list_path, sign, within_ms, done, ctx);
 }
 
 /* ---- counting, free of charge, and embeddings ---- */

@@ -236,7 +236,7 @@ static void hf_list(struct backend *b, struct loop *l, uint32_t within_ms, backe
 {
     (void)l;
     if (b->dialect == &chat)
-        remote_list(b, "/models", sign, within_ms, done, ctx);
+        remote_list(b, l, "/models", sign, within_ms, done, ctx);
     else
         done(ctx, ERR_NONE, NULL, 0); /* an address for itself: nothing lists it */
 }

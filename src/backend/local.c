@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "backend/backend.h"
+#include "backend/local_in.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -13,7 +13,6 @@
 #include "base/loop.h"
 #include "engine/engine.h"
 #include "engine/format/files.h"
-#include "hub/cache.h"
 #include "hub/hub.h"
 #include "hub/pull.h"
 
@@ -21,35 +20,6 @@ enum {
     MESSAGES_BYTES_MAX = 128 << 20,  /* of a conversation as JSON: twice the largest body */
     PULL_TELL_US = 10 * 1000 * 1000, /* between two lines about a download */
     WAITING_BYTES_MAX = 16 << 20,    /* of an answer's text on its way to the loop */
-};
-
-struct backend {
-    struct arena arena; /* copies of the settings */
-    struct backend_conf conf;
-    struct engine *engine; /* NULL until prepared */
-
-    /* While preparing: */
-    _Atomic bool pull_cancel;
-    uint64_t pull_told_us;
-    pthread_t loader;
-    bool loading;
-    struct task loaded;
-    struct loop *loop;
-    enum err load_err;
-    struct err_note load_why;
-    void (*load_done)(void *ctx, enum err e, const struct err_note *why);
-    void *load_ctx;
-
-    /* While listing: */
-    pthread_t lister;
-    bool listing;
-    struct task listed;
-    struct arena list_arena;
-    struct backend_offer *list;
-    size_t list_count;
-    enum err list_err;
-    backend_list_fn *list_done;
-    void *list_ctx;
 };
 
 /* ---- making ready ---- */
@@ -162,56 +132,6 @@ static void local_prepare(struct backend *b, struct loop *l,
         b->load_err = err_set(&b->load_why, ERR_MEMORY, "cannot start a thread");
     }
     loop_post(l, &b->loaded);
-}
-
-/* ---- what is there ---- */
-
-/* The disk may be slow: on a thread of its own. */
-static void *look(void *arg)
-{
-    struct backend *b = arg;
-    struct arena *a = &b->list_arena;
-    struct cached_model *found;
-    struct err_note why = {0};
-    size_t count = 0;
-    enum err e = ERR_NONE;
-
-    if (b->conf.hub_cache) e = cache_list(b->conf.hub_cache, &found, &count, a, &why);
-    if (!e && count) b->list = arena_array(a, struct backend_offer, count);
-    if (!e && count && b->list == NULL) e = ERR_MEMORY;
-    for (size_t i = 0; !e && i < count; i++)
-        if (found[i].path) b->list[b->list_count++] = (struct backend_offer){.id = found[i].name};
-    b->list_err = e;
-    loop_post(b->loop, &b->listed);
-    return NULL;
-}
-
-static void on_listed(struct task *t)
-{
-    struct backend *b = container_of(t, struct backend, listed);
-    struct arena a = b->list_arena;
-
-    if (b->listing) pthread_join(b->lister, NULL);
-    b->listing = false;
-    b->list_done(b->list_ctx, b->list_err, b->list, b->list_count); /* may close it */
-    arena_fini(&a);
-}
-
-static void local_list(struct backend *b, struct loop *l, uint32_t within_ms, backend_list_fn *done,
-                       void *ctx)
-{
-    (void)within_ms; /* the asker has its own clock */
-    b->loop = l;
-    b->list_done = done;
-    b->list_ctx = ctx;
-    b->list = NULL;
-    b->list_count = 0;
-    arena_init(&b->list_arena, 0);
-    b->listed.run = on_listed;
-    b->listing = pthread_create(&b->lister, NULL, look, b) == 0;
-    if (b->listing) return;
-    b->list_err = ERR_MEMORY;
-    loop_post(l, &b->listed);
 }
 
 static const char *keep_cstr(struct arena *a, const char *s)
@@ -699,7 +619,8 @@ const struct backend_ops backend_local = {
     .pause = local_pause,
     .close = local_close,
     .context_length = local_context_length,
-    .list = local_list,
+    .list = local_list_start,
+    .has = local_list_has,
     .count = local_count,
     .aside_cancel = local_aside_cancel,
 };

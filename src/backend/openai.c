@@ -119,8 +119,7 @@ static void openai_prepare(struct backend *b, struct loop *l, remote_ready_fn *d
 static void openai_list(struct backend *b, struct loop *l, uint32_t within_ms,
                         backend_list_fn *done, void *ctx)
 {
-    (void)l;
-    remote_list(b, list_path, sign, within_ms, done, ctx);
+    remote_list(b, l, list_path, sign, within_ms, done, ctx);
 }
 
 /* ---- embeddings ---- */

@@ -10,6 +10,7 @@ enum {
     LIST_DEPTH = 64,
     LIST_NAMES = 5,
     OFFERS_MAX = 2048,
+    PAGES_MAX = 8,
 };
 
 /* ---- opening ---- */
@@ -95,6 +96,16 @@ struct preparing {
     bool llama; /* by its Server field */
     struct fault_hints hints;
     struct buf body;
+
+    /* Of a list, over its pages: */
+    const char *path;
+    void (*sign)(const struct backend *b, struct call *c);
+    uint64_t until_ms; /* loop's clock */
+    struct loop *loop;
+    struct arena arena;
+    struct backend_offer *offers;
+    size_t count;
+    int pages;
 };
 
 static void preparing_free(void *ctx)
@@ -102,6 +113,7 @@ static void preparing_free(void *ctx)
     struct preparing *p = ctx;
 
     buf_fini(&p->body);
+    arena_fini(&p->arena);
     free(p);
 }
 
@@ -172,13 +184,48 @@ static void add_name(struct names *n, str id, size_t like)
     n->like[at] = like;
 }
 
+/* The first of these names that holds a sensible number; 0 for none. */
+static int tokens_of(yyjson_val *model, const char *const *names)
+{
+    for (; *names; names++) {
+        int64_t n = json_get_int(model, *names, 0);
+        if (n > 0 && n < INT32_MAX) return (int)n;
+    }
+    return 0;
+}
+
+/* vLLM, Google, Anthropic, OpenRouter and LM Studio, Groq; Hugging Face says it of each provider:
+ * the smallest holds wherever the router leads. */
 static int context_of(yyjson_val *model)
 {
-    int64_t ctx = json_get_int(model, "max_model_len", 0);
+    static const char *const names[] = {"max_model_len",
+                                        "inputTokenLimit",
+                                        "max_input_tokens",
+                                        "context_length",
+                                        "context_window",
+                                        "max_context_length",
+                                        NULL};
+    yyjson_val *each;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(json_get(model, "providers")));
+    int ctx = tokens_of(model, names), smallest = 0;
 
-    if (!ctx) ctx = json_get_int(model, "inputTokenLimit", 0);
-    if (!ctx) ctx = json_get_int(model, "max_input_tokens", 0);
-    return ctx > 0 && ctx < INT32_MAX ? (int)ctx : 0;
+    while ((each = yyjson_arr_iter_next(&it))) {
+        int own = tokens_of(each, (const char *const[]){"context_length", NULL});
+        if (own && (!smallest || own < smallest)) smallest = own;
+    }
+    return ctx ? ctx : smallest;
+}
+
+static int output_of(yyjson_val *model)
+{
+    static const char *const names[] = {"outputTokenLimit", "max_output_tokens",
+                                        "max_completion_tokens", NULL};
+    /* Anthropic's `max_tokens` stands beside max_input_tokens; elsewhere the word means anything.
+     */
+    static const char *const anthropic[] = {"max_tokens", NULL};
+    int out = tokens_of(model, names);
+
+    return !out && json_get(model, "max_input_tokens") ? tokens_of(model, anthropic) : out;
 }
 
 static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note *why)
@@ -262,39 +309,81 @@ static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
     yyjson_doc_free(doc);
 }
 
-/* To who asked for the list. */
+static void start(const struct preparing *as, const char *path,
+                  void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms);
+
+static enum err add_page(struct preparing *p, yyjson_val *root)
+{
+    yyjson_val *list = json_get(root, "data"), *m;
+    char today[CLOCK_ISO_BYTES];
+
+    if (!yyjson_is_arr(list)) list = json_get(root, "models");
+    if (p->status >= 300) {
+        struct fault f;
+        fault_read(&f, p->status, root, buf_str(&p->body));
+        return f.e;
+    }
+    if (!yyjson_is_arr(list)) return ERR_SERVER;
+    if (!p->offers) p->offers = arena_array(&p->arena, struct backend_offer, OFFERS_MAX);
+    if (!p->offers) return ERR_MEMORY;
+    clock_iso(today, clock_wall_us());
+    yyjson_arr_iter it = yyjson_arr_iter_with(list);
+    while ((m = yyjson_arr_iter_next(&it)) && p->count < OFFERS_MAX) {
+        str id = id_of(m);
+        if (id.len == 0 || is_shut_down(m, today) || !answers(m)) continue;
+        id = arena_str(&p->arena, id);
+        if (id.at == NULL) return ERR_MEMORY;
+        p->offers[p->count++] = (struct backend_offer){.id = id,
+                                                       .context_length = context_of(m),
+                                                       .output_tokens = output_of(m)};
+    }
+    return ERR_NONE;
+}
+
+/* The address of the next page: Anthropic's after_id, Google's pageToken; NULL: this was the last.
+ */
+static const char *next_page(struct preparing *p, yyjson_val *root)
+{
+    const char *name = "pageToken";
+    str mark = json_get_str(root, "nextPageToken");
+    struct buf path;
+
+    if (json_get_bool(root, "has_more", false))
+        name = "after_id", mark = json_get_str(root, "last_id");
+    if (mark.len == 0 || ++p->pages >= PAGES_MAX || p->count == OFFERS_MAX) return NULL;
+    buf_init(&path, 4096);
+    buf_addf(&path, "%s%c%s=", p->path, strchr(p->path, '?') ? '&' : '?', name);
+    for (size_t i = 0; i < mark.len; i++) {
+        unsigned char c = (unsigned char)mark.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+        buf_addf(&path, plain ? "%c" : "%%%02X", c);
+    }
+    const char *kept = path.bad ? NULL : arena_str(&p->arena, buf_str(&path)).at;
+    buf_fini(&path);
+    return kept;
+}
+
+/* A page of the list came: the next is asked for, or who asked gets them all. */
 static void give_list(struct preparing *p, enum err e)
 {
-    struct backend_offer *at = NULL;
     yyjson_doc *doc = NULL;
-    yyjson_arr_iter it;
-    char today[CLOCK_ISO_BYTES];
-    size_t count = 0;
+    const char *path = NULL;
 
     bool readable = !e && !json_read(&doc, buf_str(&p->body), LIST_DEPTH, JSON_PLAIN, NULL);
     yyjson_val *root = readable ? yyjson_doc_get_root(doc) : NULL;
-    yyjson_val *list = json_get(root, "data"), *m;
-    if (!yyjson_is_arr(list)) list = json_get(root, "models");
-    if (!e && p->status >= 300) {
-        struct fault f;
-        fault_read(&f, p->status, root, buf_str(&p->body));
-        e = f.e;
-    } else if (!e && !yyjson_is_arr(list)) {
-        e = ERR_SERVER;
-    }
-    if (!e && (at = calloc(OFFERS_MAX, sizeof *at)) == NULL) e = ERR_MEMORY;
-    if (!e) {
-        clock_iso(today, clock_wall_us());
-        yyjson_arr_iter_init(list, &it);
-        while ((m = yyjson_arr_iter_next(&it)) && count < OFFERS_MAX) {
-            str id = id_of(m);
-            if (id.len == 0 || is_shut_down(m, today) || !answers(m)) continue;
-            at[count++] = (struct backend_offer){id, context_of(m)};
-        }
-    }
-    p->listed(p->ctx, e, at, count);
-    free(at);
+    if (!e) e = add_page(p, root);
+    if (!e) path = next_page(p, root);
     yyjson_doc_free(doc);
+    uint64_t now_ms = loop_now_ms(p->loop);
+    if (path && now_ms < p->until_ms) {
+        buf_fini(&p->body);
+        start(p, path, p->sign, (uint32_t)(p->until_ms - now_ms));
+        free(p); /* what it owned is the next one's */
+        return;
+    }
+    if (e && p->count) e = ERR_NONE; /* the pages before are better than none */
+    p->listed(p->ctx, e, p->offers, e ? 0 : p->count);
     preparing_free(p);
 }
 
@@ -372,11 +461,9 @@ static void start(const struct preparing *as, const char *path,
     }
     arena_fini(&c.arena);
     if (!e) return;
+    if (as->listed) as->listed(as->ctx, e, NULL, 0);
     if (p) preparing_free(p);
-    if (as->listed)
-        as->listed(as->ctx, e, NULL, 0);
-    else
-        as->done(as->ctx, e, &why);
+    if (!as->listed) as->done(as->ctx, e, &why);
 }
 
 void remote_prepare(struct backend *b, struct loop *l, const char *path,
@@ -395,9 +482,16 @@ void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void
           b->conf.total_ms);
 }
 
-void remote_list(struct backend *b, const char *path,
+void remote_list(struct backend *b, struct loop *l, const char *path,
                  void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms,
                  backend_list_fn *done, void *ctx)
 {
-    start(&(struct preparing){.backend = b, .listed = done, .ctx = ctx}, path, sign, within_ms);
+    start(&(struct preparing){.backend = b,
+                              .listed = done,
+                              .ctx = ctx,
+                              .path = path,
+                              .sign = sign,
+                              .loop = l,
+                              .until_ms = loop_now_ms(l) + within_ms},
+          path, sign, within_ms);
 }

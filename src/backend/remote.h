@@ -16,8 +16,9 @@ void remote_prepare(struct backend *b, struct loop *l, const char *path,
  * providers that have no free call. */
 void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx);
 
-/* The same call, for what may be named: those that answer and are not shut down. */
-void remote_list(struct backend *b, const char *path,
+/* The same call, for what may be named: those that answer and are not shut down.  `path` lives on;
+ * a list in pages is followed for a few of them, all within the time. */
+void remote_list(struct backend *b, struct loop *l, const char *path,
                  void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms,
                  backend_list_fn *done, void *ctx);
 

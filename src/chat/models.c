@@ -379,6 +379,7 @@ bool models_view(const struct models *m, size_t i, struct model_view *out)
             .breaker = breaker_state(&x->service->breaker, models_now_ms()),
             .first_token_ms = x->first_token_ms,
             .last_used_us = x->last_used_us,
+            .can = x->ops->can,
         };
         size_t len = x->name.len < MODEL_NAME_BYTES_MAX ? x->name.len : MODEL_NAME_BYTES_MAX;
         memcpy(out->name_bytes, x->name.at, len);
@@ -388,6 +389,21 @@ bool models_view(const struct models *m, size_t i, struct model_view *out)
     }
     pthread_mutex_unlock(&mine(m)->lock);
     return there;
+}
+
+enum err models_resolve(struct models *m, str name, struct model_view *out, struct err_note *why)
+{
+    struct model *x;
+    enum err e = models_names_get(m, name, &x, why);
+    size_t place = SIZE_MAX;
+
+    if (e) return e;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->count && place == SIZE_MAX; i++)
+        if (m->at[i] == x) place = i;
+    models_unref_locked(x);
+    pthread_mutex_unlock(&m->lock);
+    return models_view(m, place, out) ? ERR_NONE : ERR_MODEL_NOT_FOUND;
 }
 
 bool models_any_ready(const struct models *m)

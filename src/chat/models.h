@@ -70,6 +70,7 @@ struct model_view {
     enum breaker_state breaker;
     int64_t first_token_ms; /* of the last answer; -1: none yet */
     int context_length;     /* tokens; 0: not known */
+    unsigned can;           /* BACKEND_* */
     uint64_t last_used_us;  /* wall clock; 0: never */
     char name_bytes[MODEL_NAME_BYTES_MAX];
 };
@@ -78,19 +79,22 @@ size_t models_count(const struct models *m);
 bool models_view(const struct models *m, size_t i, struct model_view *out);
 bool models_any_ready(const struct models *m); /* of the chain, its breaker not open */
 
-/* What else may be named: what each backend with a credential offers, and the local models of the
- * cache.  Kept for five minutes; a backend that fails, or takes more than two seconds, is among
- * those that are missing. */
+/* What each backend with a credential offers, and the local models of this machine.  Kept for five
+ * minutes; a backend that fails, or takes more than two seconds, is among those that are missing.
+ * With CLIENT_MODELS=configured the local ones alone, for what is known of their files. */
 struct models_offer {
     const char *type;
     str name;
-    int context_length; /* 0: not known */
+    int context_length, output_tokens; /* 0: not known */
+    unsigned can;                      /* BACKEND_* */
+    const struct backend_files *files; /* of local models, else NULL */
 };
 struct models_missing {
     const char *type;
     enum err e;
 };
 struct models_offers {
+    bool any; /* all of them may be named; else only those of the settings */
     const struct models_offer *at;
     size_t count;
     const struct models_missing *missing;
@@ -98,11 +102,18 @@ struct models_offers {
 };
 struct models_asker;
 typedef void models_offers_fn(void *ctx, const struct models_offers *o);
-/* `done` comes once, later, on `l`; what it is given dies when it returns.  NULL: no memory.  None
- * when CLIENT_MODELS=configured. */
+/* `done` comes once, later, on `l`; what it is given dies when it returns.  NULL: no memory. */
 struct models_asker *models_offers(struct models *m, struct loop *l, models_offers_fn *done,
                                    void *ctx);
 void models_asker_leave(struct models_asker *a); /* on `l`: `done` does not come */
+
+/* Whether a name that means nothing now may mean something once the lists are there: then ask for
+ * them, and again. */
+bool models_offers_may_tell(struct models *m);
+
+/* The model that a name means, as a view of it (openai-compat.md 1.1); nothing is loaded for that.
+ * ERR_MODEL_NOT_FOUND. */
+enum err models_resolve(struct models *m, str name, struct model_view *out, struct err_note *why);
 
 /* ---- asking ---- */
 

@@ -143,7 +143,13 @@ void models_names_set_idle(struct models *m); /* on the loop: something was load
 bool models_names_drop_idle(struct models *m,
                             uint64_t idle_us); /* on the loop: one, unused so long */
 
-void models_offers_free(struct models *m); /* models_offers.c; no loop runs any more */
+/* models_offers.c.  Under the lock: the type that offers a model of that name, NULL when none that
+ * was heard of does.  Free: no loop runs any more. */
+const char *models_offers_type_of(const struct models *m, str name);
+/* Adds those that may be named to a list. */
+void models_offers_tell(const struct models *m, char *list, size_t room,
+                        void (*add)(char *list, size_t room, const char *type, str name));
+void models_offers_free(struct models *m);
 
 /* models_switch.c: the preparing of a new primary has ended; on the loop */
 void models_switch_prepared(struct model *x, enum err e, const struct err_note *why);

@@ -156,6 +156,14 @@ static bool mean_there(struct models *m, str name, struct meant *out)
     return false;
 }
 
+/* In a backend's own list, as far as it was heard of. */
+static bool mean_offered(struct models *m, str name, struct meant *out)
+{
+    const char *type = models_offers_type_of(m, name);
+
+    return type && mean(m, str_of(type), name, false, out);
+}
+
 /* Well-known shapes, when all models may be named. */
 static bool mean_shape(struct models *m, str name, struct meant *out)
 {
@@ -190,23 +198,38 @@ static bool mean_current(struct models *m, str name, struct meant *out)
            (slash != STR_NPOS && str_eq(name, str_tail(current, slash + 1)));
 }
 
+/* Adds "type/name" to a list, whole or not at all. */
+static void add_there(char *list, size_t room, const char *type, str name)
+{
+    size_t n = strlen(list), more = strlen(type) + name.len + 3;
+
+    if (n + more + 1 > room) return;
+    snprintf(list + n, room - n, "%s%s%s%.*s", n ? ", " : "", type, *type ? "/" : "",
+             STR_ARG(name));
+}
+
+static void list_there(const struct models *m, char there[LISTED_BYTES_MAX])
+{
+    there[0] = '\0';
+    for (size_t i = 0; i < m->count; i++)
+        if (m->at[i]->role != MODEL_OTHER)
+            add_there(there, LISTED_BYTES_MAX, m->at[i]->ops->type, m->at[i]->name);
+    for (size_t i = 0; i < m->aliases_count; i++)
+        add_there(there, LISTED_BYTES_MAX, "", m->aliases[i].name);
+    models_offers_tell(m, there, LISTED_BYTES_MAX, add_there);
+}
+
 static enum err find(struct models *m, str name, struct meant *out, struct err_note *why)
 {
     struct meant it = {.model = NULL};
-    char there[LISTED_BYTES_MAX] = "";
-    size_t n = 0;
+    char there[LISTED_BYTES_MAX];
 
     if (mean_alias(m, name, &it) || mean_typed(m, name, &it) || mean_there(m, name, &it) ||
-        mean_shape(m, name, &it) || mean_current(m, name, &it)) {
+        mean_offered(m, name, &it) || mean_shape(m, name, &it) || mean_current(m, name, &it)) {
         *out = it;
         return ERR_NONE;
     }
-    for (size_t i = 0; i < m->count && n + 1 < sizeof there; i++) {
-        if (m->at[i]->role == MODEL_OTHER) continue;
-        int more = snprintf(there + n, sizeof there - n, "%s%s/%.*s", n ? ", " : "",
-                            m->at[i]->ops->type, STR_ARG(m->at[i]->name));
-        if (more > 0) n += (size_t)more;
-    }
+    list_there(m, there);
     return err_set(why, ERR_MODEL_NOT_FOUND, "there is no such model; there are: %s", there);
 }
 
@@ -282,6 +305,31 @@ static enum err put_in(struct models *m, struct model *x, struct model **out, st
     return x ? ERR_NONE : err_set(why, ERR_OVERLOADED, "too many models at once");
 }
 
+/* Files of this machine decide before the shape of a name does; without the lock, for a disk may be
+ * slow.  One that is there already was not looked at: its files were. */
+static enum err look_for_files(struct models *m, str name, enum err e, struct meant *it,
+                               struct err_note *why)
+{
+    struct model_type *t = models_names_type(m, str_of(m->loads));
+    bool bare = e || str_eq(it->name, name);
+    char there[LISTED_BYTES_MAX];
+
+    if (t == NULL || t->conf.ops->has == NULL || it->model) return e;
+    if (!e && it->type == t) {
+        if (t->conf.ops->has(&t->conf.conf, it->name)) return ERR_NONE;
+        pthread_mutex_lock(&m->lock);
+        list_there(m, there);
+        pthread_mutex_unlock(&m->lock);
+        return err_set(why, ERR_MODEL_NOT_FOUND,
+                       "no files of \"%.*s\" are here (sema pull gets them); there are: %s",
+                       STR_ARG(str_head(it->name, NAME_BYTES_MAX / 2)), there);
+    }
+    if (!m->any || !bare || name.len > NAME_BYTES_MAX || !t->conf.ops->has(&t->conf.conf, name))
+        return e;
+    *it = (struct meant){.type = t, .name = name};
+    return ERR_NONE;
+}
+
 enum err models_names_get(struct models *m, str name, struct model **out, struct err_note *why)
 {
     struct meant it = {.model = NULL};
@@ -290,6 +338,7 @@ enum err models_names_get(struct models *m, str name, struct model **out, struct
     enum err e = find(m, name, &it, why);
     if (!e && it.model) it.model->refs++;
     pthread_mutex_unlock(&m->lock);
+    e = look_for_files(m, name, e, &it, why);
     if (e || it.model) {
         if (!e) *out = it.model;
         return e;

@@ -56,6 +56,7 @@ struct offering { /* of the preparing loop */
     struct models_offer *list;
     struct models_missing *missing;
 
+    /* Guarded by models.lock, as it is looked at from everywhere; changed on the loop only. */
     struct offered *kept;
     uint64_t kept_until_ms;
 };
@@ -102,10 +103,13 @@ static void finish(struct offering *f)
 {
     timer_stop(&f->timer);
     f->running = false;
-    offered_unref(f->kept);
+    pthread_mutex_lock(&f->of->lock);
+    struct offered *before = f->kept;
     f->kept = f->next;
-    f->next = NULL;
     f->kept_until_ms = models_now_ms() + (f->kept->what.missing_count ? KEPT_PART_MS : KEPT_MS);
+    pthread_mutex_unlock(&f->of->lock);
+    f->next = NULL;
+    offered_unref(before);
     tell_all(f, f->kept);
 }
 
@@ -121,6 +125,24 @@ static void add_missing(struct offering *f, const struct source *s, enum err e)
     f->missing[f->next->what.missing_count++] = (struct models_missing){s->ops->type, e};
 }
 
+static bool keep_files(struct arena *a, const struct backend_files *from,
+                       const struct backend_files **out)
+{
+    struct backend_files *to;
+
+    if (from == NULL) return true;
+    if ((to = arena_new(a, struct backend_files)) == NULL) return false;
+    *to = *from;
+    str *const texts[] = {&to->format, &to->family, &to->quantization, &to->digest,
+                          &to->chat_template};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        *texts[i] = arena_str(a, *texts[i]);
+        if (texts[i]->at == NULL) return false;
+    }
+    *out = to;
+    return true;
+}
+
 static void on_listed(void *ctx, enum err e, const struct backend_offer *at, size_t count)
 {
     struct source *s = ctx;
@@ -133,11 +155,17 @@ static void on_listed(void *ctx, enum err e, const struct backend_offer *at, siz
         return;
     }
     for (size_t i = 0; !e && i < count && o->count < OFFERS_MAX; i++) {
-        str name = arena_str(&f->next->arena, at[i].id);
-        if (name.at == NULL)
-            e = ERR_MEMORY;
+        struct models_offer *to = &f->list[o->count];
+        *to = (struct models_offer){.type = s->ops->type,
+                                    .name = arena_str(&f->next->arena, at[i].id),
+                                    .context_length = at[i].context_length,
+                                    .output_tokens = at[i].output_tokens,
+                                    .can = s->ops->can};
+        bool kept = to->name.at && keep_files(&f->next->arena, at[i].files, &to->files);
+        if (kept)
+            o->count++;
         else
-            f->list[o->count++] = (struct models_offer){s->ops->type, name, at[i].context_length};
+            e = ERR_MEMORY;
     }
     if (e) add_missing(f, s, e);
     if (f->running) finish_if_all(f);
@@ -170,7 +198,9 @@ static void open_sources(struct offering *f)
         const struct model_conf *c = &m->types[i].conf;
         struct source *s = &f->at[f->count];
         struct err_note why;
+        bool loads = m->loads && strcmp(c->conf.type, m->loads) == 0;
         if (c->ops->list == NULL || !has_credential(m, &c->conf)) continue;
+        if (!m->any && !loads) continue;
         *s = (struct source){.of = f, .ops = c->ops};
         if (c->ops->open(&s->backend, &c->conf, &why) == ERR_NONE) f->count++;
     }
@@ -185,7 +215,7 @@ static bool begin_next(struct offering *f)
     arena_init(&x->arena, 0);
     f->list = arena_array(&x->arena, struct models_offer, OFFERS_MAX);
     f->missing = arena_array(&x->arena, struct models_missing, TYPES_MAX);
-    x->what = (struct models_offers){.at = f->list, .missing = f->missing};
+    x->what = (struct models_offers){.any = f->of->any, .at = f->list, .missing = f->missing};
     if (f->list && f->missing) {
         f->next = x;
         return true;
@@ -240,22 +270,45 @@ struct models_asker *models_offers(struct models *m, struct loop *l, models_offe
     if (a == NULL) return NULL;
     *a = (struct models_asker){.of = m, .loop = l, .done = done, .ctx = ctx};
     pthread_mutex_lock(&m->lock);
-    bool any = m->any;
-    if (any && m->offering == NULL) m->offering = calloc(1, sizeof *m->offering);
+    if (m->offering == NULL) m->offering = calloc(1, sizeof *m->offering);
     if (m->offering) m->offering->of = m;
-    bool ok = !any || m->offering;
+    bool ok = m->offering != NULL;
     pthread_mutex_unlock(&m->lock);
     if (!ok) {
         free(a);
         return NULL;
     }
-    if (any) {
-        a->task.run = on_asked;
-        loop_post(m->loop, &a->task);
-    } else {
-        tell(a, NULL);
-    }
+    a->task.run = on_asked;
+    loop_post(m->loop, &a->task);
     return a;
+}
+
+bool models_offers_may_tell(struct models *m)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct offering *f = m->offering;
+    bool fresh = f && f->kept && models_now_ms() < f->kept_until_ms;
+    bool may = m->any && !fresh;
+    pthread_mutex_unlock(&m->lock);
+    return may;
+}
+
+const char *models_offers_type_of(const struct models *m, str name)
+{
+    const struct offering *f = m->offering;
+
+    for (size_t i = 0; m->any && f && f->kept && i < f->kept->what.count; i++)
+        if (str_eq(f->kept->what.at[i].name, name)) return f->kept->what.at[i].type;
+    return NULL;
+}
+
+void models_offers_tell(const struct models *m, char *list, size_t room,
+                        void (*add)(char *list, size_t room, const char *type, str name))
+{
+    const struct offering *f = m->offering;
+
+    for (size_t i = 0; m->any && f && f->kept && i < f->kept->what.count; i++)
+        add(list, room, f->kept->what.at[i].type, f->kept->what.at[i].name);
 }
 
 void models_asker_leave(struct models_asker *a)

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct arena;
 struct engine;
 struct engine_job;
 struct files; /* engine/format/files.h */
@@ -115,6 +116,21 @@ void engine_pause(struct engine_job *job, bool pause);
 
 /* Tokens of a rendered conversation, for count_tokens; runs on the caller's thread. */
 enum err engine_count(struct engine *e, const struct engine_ask *ask, int *out,
+                      struct err_note *why);
+
+/* What is known of a model's files without loading them. */
+struct engine_about {
+    const char *format; /* "safetensors" (also of torch's files), "gguf" */
+    str family;
+    const char *quantization; /* "Q4_K_M", "BF16": of most weights */
+    int ctx_tokens;
+    uint64_t parameters, weight_bytes;
+    str chat_template; /* as written; empty: none */
+    bool takes_tools;  /* the template speaks of them */
+};
+/* Reads headers and settings; strings live in the arena.  As engine_open fails, but for the
+ * tokenizer, which is not looked at. */
+enum err engine_about(struct engine_about *out, struct files *files, struct arena *a,
                       struct err_note *why);
 
 #endif

@@ -88,6 +88,78 @@ enum err cache_list(const char *cache, struct cached_model **out, size_t *count,
     return ERR_NONE;
 }
 
+/* ---- the owner's own folder ---- */
+
+struct folder {
+    struct cached_model *at;
+    size_t count;
+    struct arena *a;
+};
+
+static void folder_add(struct folder *f, str name, const char *path)
+{
+    struct stat st;
+
+    if (f->count == MODELS_MAX || name.at == NULL || path == NULL || stat(path, &st)) return;
+    uint64_t bytes = S_ISDIR(st.st_mode) ? bytes_below(path) : (uint64_t)st.st_size;
+    f->at[f->count++] = (struct cached_model){name, path, bytes};
+}
+
+static bool is_gguf(str name)
+{
+    /* Of a split file the first part stands for all. */
+    bool later =
+        str_find(name, STR("-of-")) != STR_NPOS && str_find(name, STR("-00001-of-")) == STR_NPOS;
+    return str_ends(name, STR(".gguf")) && !later;
+}
+
+static str last_part(str path)
+{
+    while (path.len > 1 && path.at[path.len - 1] == '/') path.len--;
+    size_t slash = str_rfind_char(path, '/');
+    return slash == STR_NPOS ? path : str_tail(path, slash + 1);
+}
+
+static void folder_walk(struct folder *f, const char *path, str owner)
+{
+    DIR *d = opendir(path);
+    struct dirent *entry;
+
+    if (d == NULL) return;
+    while ((entry = readdir(d)) && f->count < MODELS_MAX) {
+        str name = str_of(entry->d_name);
+        if (name.at[0] == '.') continue;
+        const char *at = arena_strf(f->a, "%s/%s", path, entry->d_name).at;
+        if (at == NULL) break;
+        str full = owner.len ? arena_strf(f->a, "%.*s/%s", STR_ARG(owner), entry->d_name)
+                             : arena_str(f->a, name);
+        if (is_gguf(name) && owner.len == 0)
+            folder_add(f, str_head(full, full.len - strlen(".gguf")), at);
+        else if (hub_is_model_dir(at))
+            folder_add(f, full, at);
+        else if (owner.len == 0)
+            folder_walk(f, at, full);
+    }
+    closedir(d);
+}
+
+enum err folder_list(const char *path, struct cached_model **out, size_t *count, struct arena *a)
+{
+    struct folder f = {.at = arena_array(a, struct cached_model, MODELS_MAX), .a = a};
+    str name = arena_str(a, last_part(str_of(path)));
+
+    if (f.at == NULL || name.at == NULL) return ERR_MEMORY;
+    if (is_gguf(name))
+        folder_add(&f, str_head(name, name.len - strlen(".gguf")), path);
+    else if (hub_is_model_dir(path))
+        folder_add(&f, name, path);
+    else
+        folder_walk(&f, path, STR_NONE);
+    *out = f.at;
+    *count = f.count;
+    return ERR_NONE;
+}
+
 enum err cache_remove(const char *cache, str model, uint64_t *bytes, struct err_note *why)
 {
     struct hub_name n;

@@ -904,6 +904,12 @@ def models(p):
     data = [{"type": "model", "id": i, "display_name": i, "created_at": "2026-01-01T00:00:00Z", "max_input_tokens": 200000,
              "max_tokens": 64000, "lifecycle": "active", "capabilities": None} for i in ids]
     data.append({"type": "model", "id": "claude-3-opus-20240229", "lifecycle": "retired"})
+    if ARGS.page:
+        data = [{**data[0], "id": f"paged-{i}"} for i in range(5 * ARGS.page)]
+        after = re.search(r"after_id=([^&]*)", p.path)
+        first = 1 + [m["id"] for m in data].index(after[1]) if after else 0
+        page = data[first:first + ARGS.page]
+        return p.answer(200, {"data": page, "has_more": first + ARGS.page < len(data), "first_id": page[0]["id"], "last_id": page[-1]["id"]})
     return p.answer(200, {"data": data, "has_more": False, "first_id": ids[0], "last_id": "claude-3-opus-20240229"})
 
 
@@ -940,6 +946,7 @@ def route(p):
 
 
 def options(parser):
+    parser.add_argument("--page", type=int, default=0, help="a list of models in five pages of so many")
     parser.add_argument("--version", default="2023-06-01", help="the anthropic-version that is taken")
 
 

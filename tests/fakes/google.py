@@ -658,6 +658,11 @@ def models(p):
              "supportedGenerationMethods": ["generateContent", "countTokens"]}
             for i in [*CASES, *([] if ARGS.retired else ["gemini-1.5-pro", "gemini-1.5-flash", "gemma-2-9b-it"]), "gemini-2.5-flash", "gemini-2.5-pro", "gemini-4-argon", "gemma-3-27b-it"]]
     data.append({"name": "models/text-embedding-9", "supportedGenerationMethods": ["embedContent"]})
+    if ARGS.page:
+        token = urllib.parse.parse_qs(p.path.partition("?")[2]).get("pageToken", ["p/=0"])[0]
+        first = int(token.partition("=")[2])
+        data = data[first:first + ARGS.page]
+        return p.answer(200, {"models": data, **({"nextPageToken": f"p/={first + ARGS.page}"} if len(data) == ARGS.page else {})})
     p.answer(200, {"models": data})
 
 
@@ -677,6 +682,7 @@ def route(p):
 
 
 def options(parser):
+    parser.add_argument("--page", type=int, default=0, help="the list of models in pages of so many")
     parser.add_argument("--retired", action="store_true", help="the models that Google has shut down are gone")
 
 

@@ -65,8 +65,8 @@ def local(t):
                     f.write("{}")
         with Server(script=SCRIPT, HF_HUB_CACHE=cache, CLIENT_MODELS="any") as s:
             body = models(s)
-            t.equal(ids(body)[1:], ["local/a/b"])
-            t.equal(body["models"][1], {"id": "local/a/b", "type": "local", "name": "a/b", "context_length": None, "ready": False})
+            t.equal(ids(body)[1:], ["local/sema-guide", "local/a/b"])
+            t.equal(body["models"][2], {"id": "local/a/b", "type": "local", "name": "a/b", "context_length": None, "ready": False})
         with Server(script=SCRIPT, HF_HUB_CACHE=cache, CLIENT_MODELS="configured") as s:
             t.equal(len(models(s)["models"]), 1)
 

@@ -22,6 +22,7 @@ def openapi(t):
                 {"Chat API v1", "Health"})
         schemas = d["components"]["schemas"]
         t.equal(set(schemas), {"ChatRequest", "ChatResponse", "ChatMessage", "ConversationHistory", "HealthResponse", "ModelInfo",
+                               "ModelList", "BackendList",
                                "HTTPValidationError", "ValidationError"})
         t.equal(schemas["ChatRequest"]["required"], ["message", "session_id"])
         t.equal(schemas["ChatRequest"]["properties"]["message"], {"type": "string", "minLength": 1, "maxLength": 4000})

@@ -336,7 +336,7 @@ def models(t):
         ids = [m["id"] for m in r.json()["data"]]
         t.has(ids, "fast")
         for m in r.json()["data"]:
-            t.keys(m, "id", "object", "created", "owned_by")
+            t.true({"id", "object", "created", "owned_by"} <= set(m) <= {"id", "object", "created", "owned_by", "context_length", "max_output_tokens"})
             t.equal((m["object"], type(m["created"])), ("model", int))
             for path in (m["id"].lstrip("/") if m["id"] == "fast" else quote(m["id"]), quote(m["id"])):
                 t.equal(s.get("/v1/models/" + path).json(), m, path)

@@ -2,6 +2,7 @@
 #ifndef SEMA_API_SERVED_ANTHROPIC_H
 #define SEMA_API_SERVED_ANTHROPIC_H
 
+#include "api/listing.h"
 #include "api/served/served.h"
 
 /* Thinking needs a signature, which only Anthropic gives; ours begins so and is taken out again. */
@@ -12,7 +13,7 @@ bool anthropic_read(struct served *s, yyjson_val *root, struct family_error *why
 bool anthropic_read_counted(struct served *s, yyjson_val *root, struct family_error *why);
 
 /* What /v1/models and /v1/models/{id} give to Anthropic's clients. */
-void served_anthropic_models(struct call *c);
-void served_anthropic_model(struct call *c, str id);
+void served_anthropic_models(struct call *c, const struct listing *l);
+void served_anthropic_model(struct call *c, const struct listing *l);
 
 #endif

@@ -131,6 +131,8 @@ void served_fail_with(struct call *c, enum err e, const struct err_note *why);
  * same class from upstream is not. */
 void served_fail_start(struct call *c, enum err e, const struct err_note *why);
 
+void served_no_such_model(struct call *c, str id); /* 404 */
+
 /* ---- counts of tokens (count.c) ---- */
 
 /* What differs between families.  The body is read into s->ask and s->model as for an answer. */
