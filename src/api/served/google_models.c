@@ -1,38 +1,28 @@
 /* GET /v1beta/models and /v1beta/models/{model} (openai-compat.md section 11). */
+#include "api/listing.h"
 #include "api/served/google.h"
-#include "api/served/listing.h"
 
 enum {
     LIST_BYTES_MAX = 8 << 20,
-    NAMES_MAX = 256,
     INPUT_TOKENS = 32768, /* of a model that does not tell: Google's clients want a number */
     OUTPUT_TOKENS = 8192,
 };
 
-static int context_of(const struct call *c, str id)
+static void put_model(const struct call *c, struct json_out *o, const struct listed *l)
 {
-    struct model_view v;
-    size_t slash = str_find_char(id, '/');
-
-    for (size_t i = 0; models_view(c->api->parts.models, i, &v); i++)
-        if (str_eq(v.name, id) || (slash != STR_NPOS && str_eq(v.name, str_tail(id, slash + 1))))
-            return v.context_length;
-    return 0;
-}
-
-static void put_model(const struct call *c, struct json_out *o, str id)
-{
-    int context = context_of(c, id);
+    int input = l->context_length ? l->context_length : INPUT_TOKENS;
+    int output = l->output_tokens        ? l->output_tokens
+                 : input < OUTPUT_TOKENS ? input
+                                         : OUTPUT_TOKENS;
 
     json_object(o);
-    json_key(o, "name"), json_text(o, arena_strf(&c->r->arena, "models/%.*s", STR_ARG(id)));
-    json_key(o, "baseModelId"), json_text(o, id);
+    json_key(o, "name"), json_text(o, arena_strf(&c->r->arena, "models/%.*s", STR_ARG(l->id)));
+    json_key(o, "baseModelId"), json_text(o, l->id);
     json_key(o, "version"), json_text(o, STR("1"));
-    json_key(o, "displayName"), json_text(o, id);
+    json_key(o, "displayName"), json_text(o, l->id);
     json_key(o, "description"), json_text(o, STR(""));
-    json_key(o, "inputTokenLimit"), json_int(o, context ? context : INPUT_TOKENS);
-    json_key(o, "outputTokenLimit"),
-        json_int(o, context && context < OUTPUT_TOKENS ? context : OUTPUT_TOKENS);
+    json_key(o, "inputTokenLimit"), json_int(o, input);
+    json_key(o, "outputTokenLimit"), json_int(o, output);
     json_key(o, "supportedGenerationMethods"), json_array(o);
     json_text(o, STR("generateContent"));
     json_text(o, STR("streamGenerateContent"));
@@ -42,36 +32,30 @@ static void put_model(const struct call *c, struct json_out *o, str id)
 }
 
 /* One page holds them all, whatever size was asked for. */
-void served_google_models(struct call *c)
+static void give_models(struct call *c, const struct listing *l)
 {
-    struct listed list[NAMES_MAX];
-    size_t n = listing_names(c, list, NAMES_MAX);
     struct buf body;
 
     buf_init(&body, LIST_BYTES_MAX);
     struct json_out o = json_begin(&body);
     json_object(&o);
     json_key(&o, "models"), json_array(&o);
-    for (size_t i = 0; i < n; i++) put_model(c, &o, list[i].id);
+    for (size_t i = 0; i < l->count; i++) put_model(c, &o, &l->at[i]);
     json_end_array(&o);
     json_end_object(&o);
     call_json(c, 200, &body);
 }
 
-void served_google_model(struct call *c)
+static void give_model(struct call *c, const struct listing *l)
 {
-    struct listed list[NAMES_MAX];
-    size_t n = listing_names(c, list, NAMES_MAX);
     str id = google_model_of(c);
+    const struct listed *found = listing_find(l, id);
     struct buf body;
 
-    for (size_t i = 0; i < n; i++) {
-        str typed =
-            arena_strf(&c->r->arena, "%.*s/%.*s", STR_ARG(list[i].type), STR_ARG(list[i].id));
-        if (!str_eq(list[i].id, id) && !str_eq(typed, id)) continue;
+    if (found) {
         buf_init(&body, LIST_BYTES_MAX);
         struct json_out o = json_begin(&body);
-        put_model(c, &o, list[i].id);
+        put_model(c, &o, found);
         call_json(c, 200, &body);
         return;
     }
@@ -80,4 +64,14 @@ void served_google_model(struct call *c)
                                    .message = arena_strf(&c->r->arena, "models/%.*s is not found",
                                                          STR_ARG(str_head(id, 200)))};
     served_fail(c, &e);
+}
+
+void served_google_models(struct call *c)
+{
+    listing_ask(c, give_models);
+}
+
+void served_google_model(struct call *c)
+{
+    listing_ask(c, give_model);
 }
