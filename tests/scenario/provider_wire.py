@@ -116,6 +116,17 @@ def two_finishes(r):
     yield HEAD.encode() + b"Connection: close\r\n\r\n" + data[:at] + extra + data[at:]
 
 
+def late(r):
+    yield 0.4
+    yield from ok(r)
+
+
+def large(r):
+    first, texts, finish, last = events_of(r["dialect"], ["y" * 65536] * 64)
+    yield HEAD.encode() + b"Connection: close\r\n\r\n"
+    yield from [*first, *texts, *finish, last]
+
+
 def no_newline(r): yield HEAD.encode() + b"Connection: close\r\n\r\n" + whole(r["dialect"]).rstrip(b"\r\n")
 
 
@@ -158,12 +169,12 @@ MODELS = {
     "ok": ok, "echo": echo, "http10": http10, "odd-chunks": odd_chunks, "bytes-1": in_bytes(1), "bytes-2": in_bytes(2),
     "bytes-3": in_bytes(3), "crlf": lines(b"\r\n"), "cr": lines(b"\r"), "lf": lines(b"\n"),
     "bom": lines(b"\n", b"\xef\xbb\xbf"), "no-space": no_space, "many-lines": many_lines, "odd-blocks": odd_blocks,
-    "two-finishes": two_finishes, "no-newline": no_newline, "reset-after-finish": reset_after_finish, "gzipped": gzipped,
+    "late": late, "large": large, "two-finishes": two_finishes, "no-newline": no_newline, "reset-after-finish": reset_after_finish, "gzipped": gzipped,
     "endless": endless, "twice-busy": twice_busy, "always-busy": always_busy, "back-off": back_off,
     "cut-after-text": cut_after_text, "never": never, "headed": headed, "texted": texted, "inside-event": inside_event,
 }
 HARMLESS = ["ok", "http10", "odd-chunks", "bytes-1", "bytes-2", "bytes-3", "crlf", "cr", "lf", "bom", "no-space", "many-lines",
-            "odd-blocks", "two-finishes", "no-newline", "reset-after-finish"]
+            "odd-blocks", "late", "two-finishes", "no-newline", "reset-after-finish"]
 
 
 class Wire(Upstream):
@@ -227,6 +238,10 @@ for _dialect in DIALECTS:
                 r = ask(s, dialect, model, stream=True)
                 t.equal((model, text_of(r), error_of(r)), (model, TEXT, None))
                 t.equal((model, r.text.count('"finish_reason":"stop"'), r.text.count("[DONE]")), (model, 1, 1))
+            for stream in (False, True):
+                r = ask(s, dialect, "large", stream=stream)
+                said = text_of(r) if stream else r.json()["choices"][0]["message"]["content"]
+                t.true(said == "y" * (4 << 20), f"4 MiB: {len(said)}")
 
     @case(f"{_dialect}: an encoded body is refused, an answer over its bound is ended")
     def bounded(t, dialect=_dialect):
