@@ -42,4 +42,12 @@ static inline void check_true_at(int cond, const char *what, const char *file, i
     fail();
 }
 
+/* A limit of time, longer where a sanitizer slows everything (./dev test sets how much). */
+static inline unsigned long long check_slow(unsigned long long limit)
+{
+    const char *slow = getenv("SEMA_TEST_SLOW");
+    double times = slow ? strtod(slow, NULL) : 1;
+    return times > 1 ? (unsigned long long)((double)limit * times) : limit;
+}
+
 #endif

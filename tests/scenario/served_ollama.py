@@ -75,6 +75,28 @@ def tools(t):
         t.equal(s.post("/api/chat", {"model": "sema:latest", "messages": history, "stream": False}).status, 200)
 
 
+@case("a result finds the call of its own round, by id or by name, and thousands of rounds take no time")
+def rounds(t):
+    def call(name, **more):
+        return {"function": {"name": name, "arguments": {}}, **more}
+
+    def said(*calls):
+        return {"role": "assistant", "content": "", "tool_calls": list(calls)}
+    with Fake("openai") as f, Server(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k") as s:
+        history = [{"role": "user", "content": "go"}, said(call("f")), {"role": "user", "content": "never mind"},
+                   said(call("f"), call("g", id="own")), {"role": "tool", "tool_call_id": "own", "content": "G"},
+                   {"role": "tool", "tool_name": "f", "content": "F"}, {"role": "user", "content": "hello"}]
+        t.equal(s.post("/api/chat", {"model": "sema", "messages": history, "stream": False}).status, 200)
+        sent = f.requests("/v1/chat/completions")[-1]["body"]["messages"]
+        t.equal([m["content"] for m in sent if m["role"] == "tool"], ["(no result)", "F", "G"])
+        long = [said(call("f")), {"role": "tool", "tool_name": "f", "content": "x"}] * 10000 + [{"role": "user", "content": "hello"}]
+        start = time.monotonic()
+        t.equal(s.post("/api/chat", {"model": "sema", "messages": long, "stream": False}, timeout=30).status, 200)
+        t.true(time.monotonic() - start < 10)
+        many = [said(*[call("f")] * 257), {"role": "user", "content": "hello"}]
+        t.has(error(t, s.post("/api/chat", {"model": "sema", "messages": many}), 400), "tool_calls: too many")
+
+
 @case("generate: a prompt is answered, none only loads")
 def generate(t):
     with Server(SCRIPT) as s:

@@ -5,6 +5,8 @@
 #include "api/served/served.h"
 #include "base/clock.h"
 
+enum { CALLS_MAX = 256 }; /* of one turn: each result looks for its own among them */
+
 struct own {
     bool generate; /* "response" in place of "message" */
 };
@@ -44,33 +46,53 @@ static bool add_images(struct served *s, struct served_messages *m, yyjson_val *
     return true;
 }
 
-static void add_calls(struct served *s, struct served_messages *m, yyjson_val *list, int *made)
+/* The calls of the newest round, by which a result that names its tool finds its call. */
+struct round {
+    struct open_call {
+        str id, name;
+        bool answered;
+    } calls[CALLS_MAX];
+    size_t count, answered;
+    bool passed; /* the user spoke since: calls that come now are of another round */
+    int made;    /* in all rounds */
+};
+
+/* False: too many in one turn. */
+static bool add_calls(struct served *s, struct served_messages *m, struct round *round,
+                      yyjson_val *list)
 {
     yyjson_val *each;
     yyjson_arr_iter it = yyjson_arr_iter_with(list);
 
+    if (yyjson_arr_size(list) && (round->answered || round->passed)) {
+        round->count = round->answered = 0;
+        round->passed = false;
+    }
+    if (yyjson_arr_size(list) > CALLS_MAX - round->count) return false;
     while ((each = yyjson_arr_iter_next(&it))) {
         yyjson_val *function = json_get(each, "function"), *args = json_get(function, "arguments");
         struct part *p = served_part(m, PART_TOOL_CALL);
-        p->id = arena_strf(s->arena, "call_%d", (*made)++);
+        p->id = json_get_str(each, "id"); /* newer clients have one */
+        if (p->id.len == 0) p->id = arena_strf(s->arena, "call_%d", round->made++);
         p->name = json_get_str(function, "name");
         p->args_json = yyjson_is_obj(args) ? served_json(args, s->arena) : STR("{}");
+        round->calls[round->count++] = (struct open_call){.id = p->id, .name = p->name};
     }
+    return true;
 }
 
-/* A result names its tool; the call it answers is the oldest of that name without one. */
-static str call_of(const struct served_messages *m, size_t upto, str name)
+/* The oldest without a result that has this id, or where the result has none, this name; of any
+ * name when it names none. */
+static str call_of(struct round *round, str id, str name)
 {
-    for (size_t i = 0; i < upto; i++)
-        for (size_t j = 0; m->at[i].role == ROLE_ASSISTANT && j < m->at[i].count; j++) {
-            const struct part *p = &m->at[i].parts[j];
-            bool answered = false;
-            if (p->kind != PART_TOOL_CALL || (name.len && !str_eq(p->name, name))) continue;
-            for (size_t k = i + 1; k < upto; k++)
-                answered = answered ||
-                           (m->at[k].role == ROLE_TOOL && str_eq(m->at[k].tool_call_id, p->id));
-            if (!answered) return p->id;
-        }
+    for (size_t i = 0; round->answered < round->count && i < round->count; i++) {
+        struct open_call *c = &round->calls[i];
+        str own = id.len ? c->id : c->name, wanted = id.len ? id : name;
+        if (c->answered || (wanted.len && !str_eq(own, wanted))) continue;
+        c->answered = true;
+        round->answered++;
+        return c->id;
+    }
     return STR_NONE;
 }
 
@@ -78,8 +100,9 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
 {
     yyjson_val *list = json_get(root, "messages"), *each;
     struct served_messages m;
-    int made = 0;
+    struct round *round = arena_new(s->arena, struct round);
 
+    if (round == NULL) return wrong(why, s->arena, "messages", "out of memory");
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0)
         return wrong(why, s->arena, "messages", "a non-empty array is required");
     served_messages_init(&m, s->arena);
@@ -93,16 +116,19 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
         if (as == ROLE_USER && !str_eq(role, STR("user")))
             return wrong(why, s->arena, "messages", "role is one of system, user, assistant, tool");
         struct message *message = served_message(&m, as);
+        round->passed = round->passed || as == ROLE_USER;
         if (as == ROLE_TOOL) {
             message->tool_name = json_get_str(each, "tool_name");
-            message->tool_call_id = call_of(&m, m.count - 1, message->tool_name);
+            message->tool_call_id =
+                call_of(round, json_get_str(each, "tool_call_id"), message->tool_name);
         }
         str thinking = json_get_str(each, "thinking");
         if (as == ROLE_ASSISTANT && thinking.len) served_part(&m, PART_REASONING)->text = thinking;
         if (text.len) served_part(&m, PART_TEXT)->text = text;
         if (!add_images(s, &m, json_get(each, "images")))
             return wrong(why, s->arena, "images", "out of memory");
-        if (as == ROLE_ASSISTANT) add_calls(s, &m, json_get(each, "tool_calls"), &made);
+        if (as == ROLE_ASSISTANT && !add_calls(s, &m, round, json_get(each, "tool_calls")))
+            return wrong(why, s->arena, "tool_calls", "too many in one turn");
     }
     if (m.bad) return wrong(why, s->arena, "messages", "out of memory");
     s->ask.messages = m.at;
