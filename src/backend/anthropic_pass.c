@@ -18,7 +18,7 @@ static const struct pass_key keys[] = {
     {"stop_sequences", PASS_KNOWN, false}, {"metadata", PASS_EXACT, false},
     {"tools", PASS_EACH, false}, {"tool_choice", PASS_KNOWN, false},
     {"service_tier", PASS_FREE, false}, {"cache_control", PASS_FREE, false},
-    {"inference_geo", PASS_FREE, false},
+    {"inference_geo", PASS_FREE, false}, {"output_format", PASS_NEVER, false},
 };
 /* clang-format on */
 
@@ -178,11 +178,12 @@ enum err anthropic_pass(const struct answer *a, const struct anthropic_passed *i
     struct pass_key room[KEYS];
     struct pass pass = pass_of(a, !(it->plan->refused & NOT_EXTRAS), room);
 
-    /* A budget becomes an effort for models that know no budgets. */
+    /* A budget becomes an effort for models that know no budgets; a schema may have come under an
+     * older name. */
+    bool reworded = (it->plan->thinking == THINKING_ADAPTIVE && a->q->thinking_budget >= 0) ||
+                    a->q->format != FORMAT_TEXT;
     for (size_t i = 0; i < KEYS; i++)
-        if (str_eq(str_of(room[i].name), STR("output_config")))
-            room[i].quiet =
-                !(it->plan->thinking == THINKING_ADAPTIVE && a->q->thinking_budget >= 0);
+        if (reworded && str_eq(str_of(room[i].name), STR("output_config"))) room[i].quiet = false;
     pass.ours = it->ours;
     pass.write = write_member;
     pass.ctx = &p;

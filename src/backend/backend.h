@@ -154,11 +154,16 @@ struct sink {
     void (*extra)(void *ctx, enum extra what, str json); /* shows nothing by itself */
 };
 
-/* What a backend says of a request with images that it cannot have: ERR_UNSUPPORTED. */
+/* What a backend says of a request that it cannot have for one of its fields: ERR_UNSUPPORTED. */
+static inline enum err backend_takes_no(struct err_note *why, const char *field, str what)
+{
+    if (why) why->about = field;
+    return err_set(why, ERR_UNSUPPORTED, "%.*s takes no %s", STR_ARG(str_head(what, 100)), field);
+}
+
 static inline enum err backend_takes_no_images(struct err_note *why, str what)
 {
-    if (why) why->about = "images";
-    return err_set(why, ERR_UNSUPPORTED, "%.*s takes no images", STR_ARG(str_head(what, 100)));
+    return backend_takes_no(why, "images", what);
 }
 
 /* ---- beside answers: a count of tokens, embeddings ---- */

@@ -90,7 +90,7 @@ static enum err check(const struct writer *w, struct err_note *why)
         e = err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
                     STR_ARG(str_head(q->model, 100)));
     if (!e && q->tools_count && w->family->no_tools && !str_eq(q->tool_choice, STR("none")))
-        e = err_set(why, ERR_UNSUPPORTED, "%.*s takes no tools", STR_ARG(str_head(q->model, 100)));
+        e = backend_takes_no(why, "tools", q->model);
     for (size_t i = 0; !e && i < q->messages_count; i++)
         for (size_t k = 0; !e && k < q->messages[i].count; k++) {
             const struct part *p = &q->messages[i].parts[k];

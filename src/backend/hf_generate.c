@@ -82,7 +82,10 @@ enum err hf_generate_body(struct answer *a, struct call *c, bool stream, struct 
     uint64_t refused = learned_get(a->backend->learned, q->model);
     struct buf prompt;
 
-    if (q->tools_count) return err_set(why, ERR_BAD_REQUEST, "text generation takes no tools");
+    if (q->tools_count && !str_eq(q->tool_choice, STR("none")))
+        return backend_takes_no(why, "tools", STR("text generation"));
+    if (q->format != FORMAT_TEXT)
+        return backend_takes_no(why, "response_format", STR("text generation"));
     if (has_images(q)) return backend_takes_no_images(why, STR("text generation"));
     buf_init(&prompt, SIZE_MAX);
     enum err e = put_prompt(&prompt, q, &c->arena);

@@ -51,6 +51,13 @@ static str wire_model(const struct answer *a)
     return b->conf.version.len ? b->conf.version : a->q->model;
 }
 
+/* The provider knows two words only (providers.md 7.1): a call cannot be had by force. */
+static bool forces_a_tool(const struct ask *q)
+{
+    str c = q->tool_choice;
+    return q->tools_count && c.len && !str_eq(c, STR("auto")) && !str_eq(c, STR("none"));
+}
+
 /* What every form begins with. */
 static enum err begin(struct answer *a, struct call *c, bool whole, struct err_note *why)
 {
@@ -85,7 +92,8 @@ static struct openai_form form_of(str model)
 
 static enum err write_native(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, false, why);
+    enum err e = forces_a_tool(a->q) ? backend_takes_no(why, "tool_choice", a->q->model)
+                                     : begin(a, c, false, why);
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);
@@ -108,7 +116,8 @@ static void put_thinking(struct json_out *o, const struct answer *a)
 
 static enum err write_compatible(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, pass_is_whole(a->q, WIRE_CHAT), why);
+    enum err e = forces_a_tool(a->q) ? backend_takes_no(why, "tool_choice", a->q->model)
+                                     : begin(a, c, pass_is_whole(a->q, WIRE_CHAT), why);
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);

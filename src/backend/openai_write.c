@@ -55,6 +55,16 @@ static void put_text_of(struct writer *w, const struct message *m)
     buf_fini(&all);
 }
 
+static void put_image(struct json_out *o, str address)
+{
+    json_object(o);
+    json_key(o, "type"), json_text(o, STR("image_url"));
+    json_key(o, "image_url"), json_object(o);
+    json_key(o, "url"), json_text(o, address);
+    json_end_object(o);
+    json_end_object(o);
+}
+
 static void put_user_parts(struct writer *w, const struct message *m)
 {
     struct json_out *o = &w->o;
@@ -62,17 +72,11 @@ static void put_user_parts(struct writer *w, const struct message *m)
     json_array(o);
     for (size_t i = 0; i < m->count; i++) {
         const struct part *p = &m->parts[i];
-        if (p->kind != PART_TEXT && p->kind != PART_IMAGE) continue;
+        if (p->kind == PART_IMAGE) put_image(o, p->text);
+        if (p->kind != PART_TEXT) continue;
         json_object(o);
-        if (p->kind == PART_TEXT) {
-            json_key(o, "type"), json_text(o, STR("text"));
-            json_key(o, "text"), json_text(o, p->text);
-        } else {
-            json_key(o, "type"), json_text(o, STR("image_url"));
-            json_key(o, "image_url"), json_object(o);
-            json_key(o, "url"), json_text(o, p->text);
-            json_end_object(o);
-        }
+        json_key(o, "type"), json_text(o, STR("text"));
+        json_key(o, "text"), json_text(o, p->text);
         json_end_object(o);
     }
     json_end_array(o);
@@ -201,6 +205,30 @@ static bool wants_json_said(const struct writer *w)
     return w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&w->shape);
 }
 
+/* A result is text here: the images of all results before `end` come as a message of the user's. */
+static void put_images_of_results(struct writer *w, size_t end)
+{
+    const struct message *at = w->shape.messages;
+    size_t from = end;
+    bool begun = false;
+
+    while (from > 0 && at[from - 1].role == ROLE_TOOL) from--;
+    for (size_t i = from; i < end; i++)
+        for (size_t k = 0; k < at[i].count; k++) {
+            if (at[i].parts[k].kind != PART_IMAGE) continue;
+            if (!begun) {
+                json_object(&w->o);
+                json_key(&w->o, "role"), json_text(&w->o, STR("user"));
+                json_key(&w->o, "content"), json_array(&w->o);
+                begun = true;
+            }
+            put_image(&w->o, at[i].parts[k].text);
+        }
+    if (!begun) return;
+    json_end_array(&w->o);
+    json_end_object(&w->o);
+}
+
 static void put_messages(struct writer *w, struct arena *a)
 {
     json_array(&w->o);
@@ -209,7 +237,12 @@ static void put_messages(struct writer *w, struct arena *a)
         put_message(w, &(struct message){.role = ROLE_SYSTEM, .parts = &p, .count = 1});
     }
     if (w->form->format_in_words && w->q->format != FORMAT_TEXT) put_format_in_words(w, a);
-    for (size_t i = 0; i < w->shape.count; i++) put_message(w, &w->shape.messages[i]);
+    for (size_t i = 0; i < w->shape.count; i++) {
+        put_message(w, &w->shape.messages[i]);
+        bool last_result = w->shape.messages[i].role == ROLE_TOOL &&
+                           (i + 1 == w->shape.count || w->shape.messages[i + 1].role != ROLE_TOOL);
+        if (last_result) put_images_of_results(w, i + 1);
+    }
     if (w->q->prefill.len) {
         const struct part p = {.kind = PART_TEXT, .text = w->q->prefill};
         put_message(w, &(struct message){.role = ROLE_ASSISTANT, .parts = &p, .count = 1});
@@ -229,6 +262,8 @@ static bool messages_may_stay(const struct writer *w)
         if (m->role == ROLE_TOOL && m->count == 0 && w->form->full) return false;
         for (size_t k = 0; k < m->count; k++)
             if (m->parts[k].kind == PART_REASONING && w->form->reasoning_of && q->tools_count)
+                return false;
+            else if (m->parts[k].kind == PART_IMAGE && m->role != ROLE_USER)
                 return false;
     }
     return pass_is_unchanged(q, 0, &w->shape);

@@ -308,7 +308,7 @@ static void test_generate_request(void **state)
             "9, \"return_full_text\": false, \"stop\": [\"\\nUser:\"]}, \"stream\": true}");
     q.tools = &tool;
     q.tools_count = 1;
-    check_int(PROVIDER.ask(&a, backend, loop, &q, (struct sink){0}, &why), ERR_BAD_REQUEST);
+    check_int(PROVIDER.ask(&a, backend, loop, &q, (struct sink){0}, &why), ERR_UNSUPPORTED);
     reopen("/v1");
 }
 

@@ -246,7 +246,7 @@ static void test_request(void **state)
     q.messages_count = 3;
     q.tools = &tool;
     q.tools_count = 1;
-    q.tool_choice = STR("required");
+    q.tool_choice = STR("auto");
     q.parallel_tool_calls = 1;
     reopen(compatible);
     check_request(

@@ -239,5 +239,52 @@ def _(t):
             t.has(newest(other)["raw"], "1234567890123456789")
 
 
+@case("what cannot be expressed is refused, its field named")
+def _(t):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    ask = {"model": "sema", "messages": [{"role": "user", "content": "a"}]}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+    rows = [({"n": 2}, "n"), ({"modalities": ["text", "audio"]}, "modalities"), ({"response_format": {"type": "grammar"}}, "response_format"),
+            ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "x"}}]}]}, "messages[0].content"),
+            ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages[0].content"),
+            ({"tools": tools, "tool_choice": "f"}, "tool_choice"),
+            ({"tools": tools, "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice")]
+    with Upstream(openai) as up, Server(**up.env()) as s:
+        for fields, param in rows:
+            r = s.post(CHAT, {**ask, **fields})
+            t.equal((r.status, r.json()["error"]["param"]), (400, param), repr(r))
+        t.equal([q for q in up.requests if q["method"] == "POST"], [])
+        claude = {"model": "sema", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]}
+        use = {"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {}}]}
+        for fields, word in (({"messages": [{"role": "user", "content": [pdf]}]}, "messages.0"),
+                             ({"messages": [claude["messages"][0], use, {"role": "user", "content": [
+                                 {"type": "tool_result", "tool_use_id": "x", "content": [pdf]}]}]}, "messages.2"),
+                             ({"system": [{"type": "image"}]}, "system"), ({"output_config": {"format": {"type": "xml"}}}, "output_config.format"),
+                             ({"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice")):
+            r = s.post(MESSAGES, {**claude, **fields})
+            t.equal((r.status, r.json()["error"]["type"]), (400, "invalid_request_error"), repr(r))
+            t.has(r.json()["error"]["message"], word)
+        seen = [{"role": "user", "content": "a"}, use, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": [
+            {"type": "text", "text": "r"}, {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]}]}]
+        t.equal(s.post(MESSAGES, {**claude, "messages": seen}).status, 200)  # OpenAI's results are text: the image follows
+        t.equal(newest(up)["body"]["messages"][-2:], [{"role": "tool", "tool_call_id": "x", "content": "r"}, {"role": "user", "content": [image]}])
+    minimax = {"MODEL_TYPE": "minimax", "MODEL_NAME": "MiniMax-M2", "MINIMAX_API_KEY": "k"}
+    with Upstream(openai) as up:
+        for path in ("/text/chatcompletion_v2", "/chat/completions"):
+            with Server(**minimax, MINIMAX_API_URL=up.url + path) as s:
+                for fields, param in (({"tools": tools, "tool_choice": "required"}, "tool_choice"),
+                                      ({"messages": [{"role": "user", "content": [image]}]}, "messages")):
+                    r = s.post(CHAT, {**ask, **fields})
+                    t.equal((r.status, r.json()["error"]["param"]), (400, param), repr(r))
+    google = {"MODEL_TYPE": "google", "MODEL_NAME": "gemma-3-27b-it", "GOOGLE_API_KEY": "k"}
+    with Upstream(openai) as up, Server(**google, GOOGLE_GEMINI_BASE_URL=up.url[:-3]) as s:
+        r = s.post(CHAT, {**ask, "tools": tools})
+        t.equal((r.status, r.json()["error"]["param"]), (400, "tools"), repr(r))
+    with Server() as s:
+        r = s.post(CHAT, {**ask, "messages": [{"role": "user", "content": [image]}], "model": "local/sema-guide"})
+        t.equal((r.status, r.json()["error"]["param"]), (400, "messages"), repr(r))
+
+
 if __name__ == "__main__":
     main()

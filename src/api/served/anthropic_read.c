@@ -48,6 +48,17 @@ static bool add_image(struct reader *r, yyjson_val *source)
     return true;
 }
 
+/* What a text block says, or a document of plain text; STR_NONE: it is neither. */
+static str block_text(yyjson_val *block)
+{
+    str type = json_get_str(block, "type");
+    yyjson_val *source = json_get(block, "source");
+
+    if (str_eq(type, STR("text"))) return json_get_str(block, "text");
+    bool plain = str_eq(type, STR("document")) && str_eq(json_get_str(source, "type"), STR("text"));
+    return plain ? json_get_str(source, "data") : STR_NONE;
+}
+
 /* The text of a tool's result: a string, or that of its blocks. */
 static str result_text(struct reader *r, yyjson_val *content)
 {
@@ -58,7 +69,7 @@ static str result_text(struct reader *r, yyjson_val *content)
     buf_init(&all, 64 << 20);
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
     while ((each = yyjson_arr_iter_next(&it))) {
-        str text = json_get_str(each, "text");
+        str text = block_text(each);
         if (text.len == 0 && str_eq(json_get_str(each, "type"), STR("text"))) r->odd = true;
         if (text.len == 0) continue;
         if (all.len) buf_add_char(&all, '\n');
@@ -81,10 +92,12 @@ static bool add_result(struct reader *r, yyjson_val *block)
     served_part(&r->out, PART_TEXT)->text = result_text(r, content);
     if (!yyjson_is_arr(content)) return true;
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
-    while ((each = yyjson_arr_iter_next(&it)))
-        if (str_eq(json_get_str(each, "type"), STR("image")) &&
-            !add_image(r, json_get(each, "source")))
-            return false;
+    while ((each = yyjson_arr_iter_next(&it))) {
+        bool image = str_eq(json_get_str(each, "type"), STR("image"));
+        if (image && !add_image(r, json_get(each, "source"))) return false;
+        if (!image && block_text(each).at == NULL)
+            return wrong_here(r, "a result is text, images, or documents of plain text");
+    }
     return true;
 }
 
@@ -212,6 +225,7 @@ static bool read_system(struct reader *r, yyjson_val *v)
     yyjson_arr_iter it = yyjson_arr_iter_with(v);
     while ((each = yyjson_arr_iter_next(&it))) {
         str text = json_get_str(each, "text");
+        if (text.at == NULL) return wrong_here(r, "a block of it is text");
         if (text.len == 0) r->odd = true;
         if (text.len == 0) continue;
         served_message(&r->out, ROLE_SYSTEM);
@@ -269,6 +283,13 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
     return true;
 }
 
+static bool has_tool(const struct served *s, str name)
+{
+    for (size_t i = 0; i < s->ask.tools_count; i++)
+        if (str_eq(s->ask.tools[i].name, name)) return true;
+    return false;
+}
+
 static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_error *why)
 {
     yyjson_val *v = json_get(root, "tool_choice");
@@ -279,8 +300,10 @@ static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_e
         s->ask.tool_choice = type;
     else if (str_eq(type, STR("any")))
         s->ask.tool_choice = STR("required");
-    else if (str_eq(type, STR("tool")) && json_get_str(v, "name").len)
+    else if (str_eq(type, STR("tool")) && has_tool(s, json_get_str(v, "name")))
         s->ask.tool_choice = json_get_str(v, "name");
+    else if (str_eq(type, STR("tool")))
+        return wrong(why, s->arena, "tool_choice", "names none of the tools");
     else
         return wrong(why, s->arena, "tool_choice", "type is one of auto, any, tool, none");
     if (json_get_bool(v, "disable_parallel_tool_use", false)) s->ask.parallel_tool_calls = 0;
@@ -289,7 +312,7 @@ static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_e
 
 /* ---- the rest ---- */
 
-static void read_thinking(struct served *s, yyjson_val *root)
+static bool read_thinking(struct served *s, yyjson_val *root, struct family_error *why)
 {
     static const struct {
         const char *word;
@@ -303,18 +326,23 @@ static void read_thinking(struct served *s, yyjson_val *root)
     str type = json_get_str(thinking, "type"), word = json_get_str(config, "effort");
     yyjson_val *format = json_get(config, "format");
 
+    if (absent(format)) format = json_get(root, "output_format"); /* its older place */
+
     s->thinking = str_eq(type, STR("enabled")) || str_eq(type, STR("adaptive"));
-    if (str_eq(type, STR("disabled"))) s->ask.effort = EFFORT_NONE;
     if (s->thinking) s->ask.effort = EFFORT_MEDIUM;
     s->ask.thinking_budget = (int)json_get_int(thinking, "budget_tokens", -1);
     for (size_t i = 0; i < sizeof efforts / sizeof *efforts; i++)
         if (str_eq(word, str_of(efforts[i].word))) s->ask.effort = efforts[i].effort;
-    if (str_eq(json_get_str(format, "type"), STR("json_schema")) &&
-        yyjson_is_obj(json_get(format, "schema"))) {
+    if (str_eq(type, STR("disabled"))) s->ask.effort = EFFORT_NONE; /* whatever the effort */
+    if (!absent(format)) {
+        if (!str_eq(json_get_str(format, "type"), STR("json_schema")) ||
+            !yyjson_is_obj(json_get(format, "schema")))
+            return wrong(why, s->arena, "output_config.format", "a json_schema with its schema");
         s->ask.format = FORMAT_JSON_SCHEMA;
         s->ask.schema_name = STR("answer");
         s->ask.schema_json = served_json(json_get(format, "schema"), s->arena);
     }
+    return true;
 }
 
 static bool read_all(struct served *s, yyjson_val *root, struct family_error *why, bool counting)
@@ -336,8 +364,7 @@ static bool read_all(struct served *s, yyjson_val *root, struct family_error *wh
     q->max_tokens = (int)max;
     q->top_k = (int)top_k;
     q->user = json_get_str(json_get(root, "metadata"), "user_id");
-    read_thinking(s, root);
-    return read_messages(s, root, why) && read_tools(s, root, why) &&
+    return read_thinking(s, root, why) && read_messages(s, root, why) && read_tools(s, root, why) &&
            read_tool_choice(s, root, why);
 }
 

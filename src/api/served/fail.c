@@ -43,11 +43,19 @@ static str one_line(str s, struct arena *a)
     return kept;
 }
 
+/* The field of the request that an error is about, as OpenAI's family calls it. */
+static str param_of(const char *about)
+{
+    str field = str_of(about);
+    return str_eq(field, STR("images")) ? STR("messages") : field;
+}
+
 void served_error_of(struct family_error *out, enum err e, const struct err_note *why,
                      struct arena *a)
 {
     *out = (struct family_error){.status = err_row(e)->status_v1,
                                  .code = code_of(e),
+                                 .param = param_of(why ? why->about : NULL),
                                  .message = one_line(str_of(err_text(why, e)), a),
                                  .lasting = e == ERR_QUOTA};
 }

@@ -222,6 +222,16 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
     return true;
 }
 
+static bool is_choice(const struct served *s, str choice, bool named)
+{
+    if (!named)
+        return str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
+               str_eq(choice, STR("required"));
+    for (size_t i = 0; i < s->ask.tools_count; i++)
+        if (str_eq(s->ask.tools[i].name, choice)) return true;
+    return false;
+}
+
 static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_error *why)
 {
     yyjson_val *v = json_get(root, "tool_choice");
@@ -234,9 +244,9 @@ static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_e
     } else if (yyjson_is_obj(v)) {
         str name = json_get_str(json_get(v, "function"), "name");
         s->ask.tool_choice = name.len ? name : json_get_str(v, "name");
-        if (s->ask.tool_choice.len == 0)
-            return wrong(why, s->arena, "tool_choice", "names no function");
     }
+    if (!absent(v) && !is_choice(s, s->ask.tool_choice, yyjson_is_obj(v)))
+        return wrong(why, s->arena, "tool_choice", "auto, none, required, or one of the tools");
     if (!absent(json_get(root, "parallel_tool_calls"))) {
         if (!served_bool(root, "parallel_tool_calls", &parallel, why, s->arena)) return false;
         s->ask.parallel_tool_calls = parallel;
