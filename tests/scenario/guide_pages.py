@@ -141,6 +141,24 @@ def commands(t):
             t.true(f"./dev {word}" in dev, f"{name}: ./dev {word}")
 
 
+@case("each route of the program is asked on its page")
+def asked(t):
+    with open(os.path.join(ROOT, "src", "api", "route.c"), encoding="utf-8") as f:
+        table = re.findall(r'^    \{"(GET|POST|DELETE)", "(/[^"]*)"', f.read(), re.M)
+    t.true(len(table) > 40, f"{len(table)} routes")
+    done = set()
+    for b in pages.Page("docs/guide/routes.md").blocks:
+        for command in re.findall(r"curl (?:\\\n|[^\n&|])*", b.text) if b.language == "bash" else []:
+            method = re.search(r"-X (\w+)", command)
+            path = re.search(r"localhost:7860(/[^\s'?]*)", command)[1]
+            done.add((method[1] if method else "POST" if " -d " in command else "GET", path))
+        if b.role == "send":
+            done.add(("GET", "/api/v1/chat/ws"))
+    for method, path in table:
+        pattern = re.sub(r"\\\{\w+\\\}", "[^:]+", re.escape(path))
+        t.true(any(m == method and re.fullmatch(pattern, p) for m, p in done), f"{method} {path}")
+
+
 @case("each route that is named is served")
 def routes(t):
     with Server(unset=("MODEL_TYPE", "MODEL_NAME"), HF_HUB_OFFLINE="1") as s:
