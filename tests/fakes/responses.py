@@ -393,6 +393,20 @@ def case_tool_no_args(p):
     s.finish()
 
 
+def case_round_trip(p):  # thinks and calls, then tells what it was given
+    last = p.json["input"][-1]
+    s = Stream(p)
+    if last.get("type") == "function_call_output":
+        s.message("f said ", last["output"])
+    else:
+        s.think("I ask f.")
+        s.call("call_rt", "f", '{"a":', "1}")
+    s.finish()
+
+
+def case_json(p): say(p, '{"ok":', "true}")
+
+
 def case_text_and_tools(p):
     s = Stream(p)
     s.message("I look.")
@@ -517,6 +531,7 @@ case_quota = fail(429, code="insufficient_quota", type="insufficient_quota")
 case_context = fail(400, code="context_length_exceeded")
 case_policy = fail(400, code="invalid_prompt", message="Invalid prompt: your prompt was flagged as potentially violating our "
                    "usage policy.")
+def case_html_502(p): p.answer(502, "<html>Bad gateway</html>", "text/html")
 def case_html_200(p): p.answer(200, "<html>Welcome</html>", "text/html")
 
 
@@ -547,6 +562,9 @@ def case_error_event(p):
     s.message("some", done=False)
     s.event("error", code="server_error", message="The server had an error", param=None)
     p.end()
+
+
+case_error_mid_stream = case_error_event
 
 
 def case_error_first(p):
