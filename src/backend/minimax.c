@@ -1,6 +1,6 @@
 /* MiniMax (providers.md section 7).  The path of MINIMAX_API_URL selects the form: the provider's
- * own chatcompletion_v2, OpenAI's chat completions, or Anthropic's messages.  minimax_read.c reads
- * the first two.  The form of OpenAI's Responses API is not spoken. */
+ * own chatcompletion_v2, OpenAI's chat completions or Responses, or Anthropic's messages.
+ * minimax_read.c reads the first two. */
 #include "backend/anthropic_in.h"
 #include "backend/minimax_in.h"
 #include "backend/openai_in.h"
@@ -136,13 +136,34 @@ static enum err write_messages(struct answer *a, struct call *c, struct err_note
     return anthropic_write_body(a, c, why);
 }
 
+static enum err write_responses(struct answer *a, struct call *c, struct err_note *why)
+{
+    enum err e = begin(a, c, false, why);
+    if (e) return e;
+
+    struct openai_form form = form_of(a->q->model);
+    return openai_responses_write(a, c, a->q->model, &form, why);
+}
+
 /* A refusal inside of HTTP 200 is one of 400. */
+static struct fault as_400(const struct fault *f)
+{
+    struct fault to = *f;
+
+    if (f->e == ERR_BAD_REQUEST && f->status < 400) to.status = 400;
+    return to;
+}
+
 static bool mend(struct answer *a, const struct fault *f)
 {
-    struct fault as_400 = *f;
+    struct fault refusal = as_400(f);
+    return openai_mend(a, &refusal);
+}
 
-    if (f->e == ERR_BAD_REQUEST && f->status < 400) as_400.status = 400;
-    return openai_mend(a, &as_400);
+static bool responses_mend(struct answer *a, const struct fault *f)
+{
+    struct fault refusal = as_400(f);
+    return openai_responses_mend(a, &refusal);
 }
 
 static const struct dialect native = {
@@ -174,6 +195,16 @@ static const struct dialect messages = {
     .mend = anthropic_mend,
 };
 
+static const struct dialect responses = {
+    .type = "minimax",
+    .write = write_responses,
+    .event = openai_responses_event,
+    .whole = openai_responses_whole,
+    .judge = minimax_judge,
+    .mend = responses_mend,
+    .done_event = true,
+};
+
 /* ---- the backend ---- */
 
 /* The setting is the whole address; a host alone, or what other programs take as a base, is
@@ -186,6 +217,7 @@ static enum err choose_form(struct backend *b, struct err_note *why)
     } forms[] = {
         {"/chat/completions", "", &compatible},
         {"/messages", "", &messages},
+        {"/responses", "", &responses},
         {"/anthropic", "/v1/messages", &messages},
         {"/v1", "/text/chatcompletion_v2", &native},
         {"", "", &native},
@@ -196,10 +228,6 @@ static enum err choose_form(struct backend *b, struct err_note *why)
     const char *more = "";
 
     while (str_ends(front, STR("/"))) front.len--;
-    if (str_ends(front, STR("/responses")))
-        return err_set(why, ERR_INVALID,
-                       "MINIMAX_API_URL: the Responses form is not spoken; use "
-                       "/v1/text/chatcompletion_v2 or /v1/chat/completions");
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if (!str_ends(front, str_of(forms[i].end))) continue;
         b->dialect = forms[i].dialect;

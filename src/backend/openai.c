@@ -34,7 +34,7 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);
-    if (is_responses) return openai_responses_write(a, c, a->q->model, why);
+    if (is_responses) return openai_responses_write(a, c, a->q->model, NULL, why);
     /* Who goes on from a text has done with thinking. */
     if (!b->official) think_init(&a->think, a->q->prefill.len == 0 && think_opened_by(a->q->model));
     return openai_write_body(a, c, a->q->model, NULL, why);

@@ -121,8 +121,10 @@ enum finish openai_finish_of(str word);
 bool openai_mend(struct answer *a, const struct fault *f);
 bool openai_goes_on(struct backend *b, str model);
 
-/* The body of POST /responses; its events and whole answers. */
-enum err openai_responses_write(struct answer *a, struct call *c, str model, struct err_note *why);
+/* The body of POST /responses; its events and whole answers.  Of `form`, which may be NULL, count
+ * the bounds, `thinks` and `words_only`. */
+enum err openai_responses_write(struct answer *a, struct call *c, str model,
+                                const struct openai_form *form, struct err_note *why);
 void openai_responses_event(struct answer *a, str type, yyjson_val *root);
 void openai_responses_whole(struct answer *a, yyjson_val *root);
 void openai_responses_judge(struct answer *a, struct fault *f, yyjson_val *root);

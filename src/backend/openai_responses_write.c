@@ -12,6 +12,7 @@ struct writer {
     struct answer *a;
     const struct ask *q;
     const struct openai_family *family; /* NULL: no model of OpenAI's own */
+    const struct openai_form *form;
     uint64_t refused;
     struct shape shape;
     size_t system; /* messages in front that are the instructions */
@@ -240,6 +241,7 @@ static void put_tools(struct writer *w)
         json_end_object(o);
     }
     json_end_array(o);
+    if (choice.len && w->form->words_only && !str_eq(choice, STR("none"))) choice = STR("auto");
     if (choice.len) {
         bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
                     str_eq(choice, STR("required"));
@@ -311,6 +313,14 @@ static void put_reasoning_fields(struct writer *w, enum effort effort)
     }
 }
 
+static void put_number(struct writer *w, uint64_t field, const char *key, double n)
+{
+    if (isnan(n) || !takes(w, field)) return;
+    n = fmax(n, w->form->least);
+    if (w->form->temperature_most > 0) n = fmin(n, w->form->temperature_most);
+    json_key(&w->o, key), json_num(&w->o, n);
+}
+
 static void put_numbers(struct writer *w, enum effort effort)
 {
     struct json_out *o = &w->o;
@@ -318,7 +328,8 @@ static void put_numbers(struct writer *w, enum effort effort)
     const struct openai_family *f = w->family;
     bool sampling = f == NULL || !f->reasons || (f->sampling_at_none && effort == EFFORT_NONE);
     unsigned left_out = f && f->reasons ? q->defaults : 0; /* best left alone */
-    int64_t most = openai_room(q, effort, f ? f->reasons : effort != EFFORT_UNSET);
+    bool thinks = f ? f->reasons : w->form->thinks || effort != EFFORT_UNSET;
+    int64_t most = openai_room(q, effort, thinks);
 
     if (most >= 0 && takes(w, REFUSED_MAX_TOKENS)) {
         bool least = w->a->backend->official || w->a->mended & MENDED_LEAST;
@@ -326,21 +337,22 @@ static void put_numbers(struct writer *w, enum effort effort)
         json_key(o, "max_output_tokens"), json_int(o, most);
     }
     if (!sampling) return;
-    if (!isnan(q->temperature) && !(left_out & DEFAULT_TEMPERATURE) &&
-        takes(w, REFUSED_TEMPERATURE))
-        json_key(o, "temperature"), json_num(o, q->temperature);
-    if (!isnan(q->top_p) && !(left_out & DEFAULT_TOP_P) && takes(w, REFUSED_TOP_P))
-        json_key(o, "top_p"), json_num(o, q->top_p);
+    if (!(left_out & DEFAULT_TEMPERATURE))
+        put_number(w, REFUSED_TEMPERATURE, "temperature", q->temperature);
+    if (!(left_out & DEFAULT_TOP_P)) put_number(w, REFUSED_TOP_P, "top_p", q->top_p);
 }
 
-enum err openai_responses_write(struct answer *a, struct call *c, str model, struct err_note *why)
+enum err openai_responses_write(struct answer *a, struct call *c, str model,
+                                const struct openai_form *form, struct err_note *why)
 {
-    bool has_family = a->backend->official || openai_family_is_known(model);
+    static const struct openai_form plain_form;
+    bool has_family = a->backend->official || (form == NULL && openai_family_is_known(model));
     struct writer w = {
         .o = json_begin(&c->body),
         .a = a,
         .q = a->q,
         .family = has_family ? openai_family_of(model) : NULL,
+        .form = form ? form : &plain_form,
         .refused = learned_get(a->backend->learned, model),
     };
     struct json_out *o = &w.o;

@@ -12,6 +12,7 @@ import re
 
 import fake
 import openai
+import responses
 from fake import ARGS
 
 SHARED_FIELDS = {"model", "messages", "temperature", "top_p", "stream", "stream_options", "tools", "tool_choice",
@@ -31,7 +32,7 @@ class Refusal(Exception):
 def form(p):
     path = p.path.split("?")[0]
     return {"/v1/text/chatcompletion_v2": "native", "/v1/chat/completions": "openai",
-            "/anthropic/v1/messages": "anthropic"}.get(path)
+            "/anthropic/v1/messages": "anthropic", "/v1/responses": "responses"}.get(path)
 
 
 class Peer(openai.Peer):
@@ -320,6 +321,8 @@ def route(p):
     kind = form(p)
     if p.method == "POST" and kind == "anthropic":
         return messages(p)
+    if p.method == "POST" and kind == "responses":
+        return responses.respond(p)
     if p.method == "POST" and kind:
         return chat(p)
     p.answer(405 if kind else 404, "404 page not found", "text/plain")

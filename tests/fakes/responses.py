@@ -163,7 +163,7 @@ def check(p):
     need(form["type"] != "json_object" or "json" in json.dumps(q["input"]).lower(), "Response input messages must contain the "
          "word 'json' in some form to use 'text.format' of type 'json_object'.", "input")
     keys(q.get("reasoning", {}), "reasoning", (), ("effort", "summary"))
-    if ARGS.official:
+    if getattr(ARGS, "official", False):
         check_family(q)
 
 

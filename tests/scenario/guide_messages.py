@@ -355,11 +355,6 @@ def _():
     return first_answer("huggingface", MODEL_TYPE="hf_api", MODEL_NAME="status-404", HF_API_TOKEN="hf_x", HF_INFERENCE_URL="URL/v1")
 
 
-@says("minimax-address")
-def _():
-    return start(MODEL_TYPE="minimax", MODEL_NAME="MiniMax-M3", MINIMAX_API_KEY="x", MINIMAX_API_URL="https://api.minimax.io/v1/responses")
-
-
 def logged(event, field, wait_ready=False, **env):
     """What the log says."""
     with Server(wait_ready=wait_ready, **env) as s:

@@ -184,7 +184,7 @@ static void on_signature(void *ctx, const struct part *p)
         return;
     }
     /* An item of OpenAI's has no place as it is elsewhere, nor has a signed text there. */
-    bool as_token = s->dialect->has_items || str_eq(p->issuer, STR("openai"));
+    bool as_token = s->dialect->has_items || p->id.len || str_eq(p->issuer, STR("openai"));
     *kept = (struct part){.kind = PART_REASONING};
     kept->signature = as_token ? served_token(p, s->arena) : arena_str(s->arena, p->signature);
     kept->redacted = as_token ? STR_NONE : arena_str(s->arena, p->redacted);
