@@ -551,6 +551,23 @@ static enum err try_call(struct answer *a, struct err_note *why)
     return e;
 }
 
+/* A file that is no image, where only images are read. */
+static enum err check_files(const struct answer *a, struct err_note *why)
+{
+    for (size_t i = 0; !a->dialect->takes_files && i < a->q->messages_count; i++)
+        for (size_t k = 0; k < a->q->messages[i].count; k++) {
+            const struct part *p = &a->q->messages[i].parts[k];
+            if (p->kind != PART_IMAGE || !str_starts(p->text, STR("data:")) ||
+                str_starts_nocase(p->text, STR("data:image/")))
+                continue;
+            str type = str_head(str_tail(p->text, 5), str_find_char(str_tail(p->text, 5), ';'));
+            if (why) why->ours = true;
+            return err_set(why, ERR_UNSUPPORTED, "%s takes images only, no %.*s", a->dialect->type,
+                           STR_ARG(str_head(type, 100)));
+        }
+    return ERR_NONE;
+}
+
 enum err answer_start(struct answer **out, struct backend *b, struct loop *l, const struct ask *q,
                       struct sink to, struct err_note *why)
 {
@@ -564,7 +581,8 @@ enum err answer_start(struct answer **out, struct backend *b, struct loop *l, co
     a->to = to;
     uint64_t total = (uint64_t)b->conf.total_ms * (q->stream ? 2 : 1);
     a->deadline_ms = q->deadline_ms ? q->deadline_ms : total ? loop_now_ms(l) + total : UINT64_MAX;
-    enum err e = try_call(a, why);
+    enum err e = check_files(a, why);
+    if (!e) e = try_call(a, why);
     if (e) {
         answer_free(a);
         return e;

@@ -21,7 +21,8 @@ enum part_kind { PART_TEXT, PART_IMAGE, PART_TOOL_CALL, PART_REASONING };
 
 struct part {
     enum part_kind kind;
-    str text;                /* text; image: data URI or https address; reasoning: its text */
+    str text;                /* text; image: data URI (which may hold another file, for those that
+                                take files) or https address; reasoning: its text */
     str id, name, args_json; /* tool call; the arguments as written, never through a double */
     /* Provider state and who gave it: of reasoning (`id` of its item, where it is one), and
      * Google's of calls and text, which other providers leave out. */

@@ -64,6 +64,7 @@ struct dialect {
      * be NULL. */
     bool (*mend)(struct answer *a, const struct fault *f);
     bool done_event;   /* a stream ends by "data: [DONE]" */
+    bool takes_files;  /* data of other types than images': sound, documents */
     bool lenient_done; /* which may come without a finish, after text (section 9's servers) */
 };
 

@@ -54,6 +54,7 @@ static const struct dialect google = {
     .whole = google_read_whole,
     .judge = google_judge,
     .mend = google_mend,
+    .takes_files = true,
 };
 
 /* People copy the address with its version. */

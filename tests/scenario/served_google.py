@@ -274,6 +274,19 @@ def gone(t):
             wait_until(lambda: json.load(urllib.request.urlopen(f.url + "/fake/gone"))["gone"] == n, 1, "the end of the call")
 
 
+@case("however the provider's bytes are cut, and whatever they are, both forms say the same whole characters")
+def cuts(t):
+    with Fake("google", "--key", "k") as g, Fake("openai") as o, Server(
+            **google(g), OPENAI_API_KEY="k", OPENAI_BASE_URL=o.url + "/v1") as s:
+        for name, want in (("google/crlf", "h\u00e9"), ("google/cr", "h\u00e9"), ("google/halves", "ok \U0001F600!"), ("google/megabyte", "x" * (1 << 20)),
+                           ("openai/bytes-one-by-one", None), ("openai/bytes-by-three", None), ("openai/halves", None), ("openai/many-deltas", "z" * 5000),
+                           ("openai/four-megabytes", "y" * (4 << 20))):
+            out = text_of(answer(t, s.post(f"/v1beta/models/{name}:generateContent", ask("hi"))))
+            t.true(want in (None, out) and out, name)
+            t.equal(text_of(*events(t, s.post(f"/v1beta/models/{name}:streamGenerateContent?alt=sse", ask("hi")))), out)
+            t.equal(text_of(*array(t, s.post(f"/v1beta/models/{name}:streamGenerateContent", ask("hi")))), out)
+
+
 @case("a slow reader holds its own call back and no other; 50 at once do not mix")
 def many(t):
     with Server(SCRIPT) as s:

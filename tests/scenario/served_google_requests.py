@@ -237,7 +237,9 @@ def malformed(t):
         ({"contents": [user("a", file)]}, "contents[0].parts[1].fileData"),
         ({"contents": [user({"file_data": {}})]}, "contents[0].parts[0].fileData"),
         ({"contents": [user({"inlineData": {"mimeType": "image/png"}})]}, "contents[0].parts[0].inlineData"),
-        ({"contents": [user({"inlineData": {"mimeType": "audio/wav", "data": "AAAA"}})]}, "contents[0].parts[0].inlineData"),
+        ({"contents": [user({"inlineData": {"mimeType": "image/png", "data": 7}})]}, "contents[0].parts[0].inlineData"),
+        ({"contents": [user({"inlineData": {"mimeType": "image/png,x/y", "data": "AAAA"}})]}, "contents[0].parts[0].inlineData"),
+        ({"contents": [user({"inlineData": {"mimeType": "audio", "data": "AAAA"}})]}, "contents[0].parts[0].inlineData"),
         ({"contents": [user(call("f"))]}, "contents[0].parts[0].functionCall"),
         ({"contents": [user("a"), model({"functionCall": {"args": {}}})]}, "contents[1].parts[0].functionCall.name"),
         ({"contents": [user("a"), model({"functionCall": {"name": "f", "args": "x"}})]}, "contents[1].parts[0].functionCall.args"),
@@ -283,6 +285,20 @@ def malformed(t):
             r = s.post(PATH, raw)
             t.equal((r.status, r.json()["error"]["status"]), (400, "INVALID_ARGUMENT"), repr(raw[:20]))
         t.equal(len(f.requests("/v1/chat/completions")), before)
+
+
+@case("files that are no images go where they are read, and are refused elsewhere")
+def files(t):
+    pdf = {"contents": [user("What is it?", {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}})]}
+    with Fake("google", "--key", KEY) as f, over(f, "google", "hello") as s:
+        t.equal(s.post(PATH, pdf).status, 200)
+        sent = [r for r in f.requests() if r["method"] == "POST"][-1]["body"]["contents"][0]["parts"]
+        t.equal(sent[1], {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}})
+    for name in ("openai", "anthropic"):
+        with Fake(name, "--key", KEY) as f, over(f, name, "hello") as s:
+            r = s.post(PATH, pdf)
+            t.equal((r.status, r.json()["error"]["status"]), (400, "INVALID_ARGUMENT"), r.text)
+            t.true("application/pdf" in r.json()["error"]["message"])
 
 
 @case("null is absent, numbers may be floats, the last of two keys counts, odd text arrives whole")

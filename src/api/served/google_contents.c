@@ -129,14 +129,28 @@ static str result_text(struct reader *r, yyjson_val *response, bool *is_error)
     return served_json(response, r->s->arena);
 }
 
-static bool add_image(struct reader *r, yyjson_val *inline_data, const char *field)
+/* RFC 6838 4.2, without parameters. */
+static bool is_type(str type)
+{
+    size_t slash = str_find_char(type, '/');
+
+    for (size_t i = 0; i < type.len; i++) {
+        char c = type.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && i != slash && str_find_char(STR("!#$&-^_.+"), c) == STR_NPOS) return false;
+    }
+    return slash != STR_NPOS && slash > 0 && slash + 1 < type.len;
+}
+
+/* An image, or another file: whether its type can be read is the model's affair. */
+static bool add_file(struct reader *r, yyjson_val *inline_data, const char *field)
 {
     str type = google_get_str(inline_data, "mimeType"), data = json_get_str(inline_data, "data");
 
     if (type.len == 0 || data.len == 0)
         return wrong_here(r, field, "mimeType and data are required");
-    if (!str_starts_nocase(type, STR("image/")))
-        return wrong_here(r, field, "only images are taken");
+    type = str_trim(str_head(type, str_find_char(type, ';')));
+    if (!is_type(type)) return wrong_here(r, field, "mimeType is no type of a file");
     str url = arena_strf(r->s->arena, "data:%.*s;base64,%.*s", STR_ARG(type), STR_ARG(data));
     if (url.at == NULL) r->out.bad = true;
     served_part(&r->out, PART_IMAGE)->text = url;
@@ -166,7 +180,7 @@ static bool add_result(struct reader *r, yyjson_val *result)
     yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(json_get(result, "parts")));
     while ((each = yyjson_arr_iter_next(&it))) {
         yyjson_val *data = google_get(each, "inlineData");
-        if (data && !add_image(r, data, "functionResponse.parts")) return false;
+        if (data && !add_file(r, data, "functionResponse.parts")) return false;
     }
     return true;
 }
@@ -204,7 +218,7 @@ static bool add_part(struct reader *r, enum role role, yyjson_val *part)
             add_text(r, role, json_str(text));
     } else if (yyjson_is_obj(data = google_get(part, "inlineData"))) {
         end_run(r);
-        return add_image(r, data, "inlineData");
+        return add_file(r, data, "inlineData");
     } else if (google_get(part, "fileData")) {
         return wrong_here(r, "fileData",
                           "files are not kept here: send the bytes of an image as inlineData");
