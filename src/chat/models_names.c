@@ -198,12 +198,26 @@ static bool mean_current(struct models *m, str name, struct meant *out)
            (slash != STR_NPOS && str_eq(name, str_tail(current, slash + 1)));
 }
 
-/* Adds "type/name" to a list, whole or not at all. */
+static bool is_there(const char *list, const char *type, str name)
+{
+    str rest = str_of(list), one;
+
+    while (str_split(&rest, ',', &one)) {
+        one = str_trim(one);
+        if (!*type ? str_eq(one, name)
+                   : one.len == strlen(type) + 1 + name.len && str_starts(one, str_of(type)) &&
+                         one.at[strlen(type)] == '/' && str_ends(one, name))
+            return true;
+    }
+    return false;
+}
+
+/* Adds "type/name" to a list, once, whole or not at all. */
 static void add_there(char *list, size_t room, const char *type, str name)
 {
     size_t n = strlen(list), more = strlen(type) + name.len + 3;
 
-    if (n + more + 1 > room) return;
+    if (n + more + 1 > room || is_there(list, type, name)) return;
     snprintf(list + n, room - n, "%s%s%s%.*s", n ? ", " : "", type, *type ? "/" : "",
              STR_ARG(name));
 }
