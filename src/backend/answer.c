@@ -199,9 +199,9 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
 
     if (a->sent || a->q->once || a->retries >= a->backend->conf.retries) return -1;
     if (e == ERR_NETWORK && kind == HTTP_FAULT_TLS) return -1;
-    if (e == ERR_TIMEOUT && a->status == 0) { /* nothing came: connect or first byte */
-        if (a->timeouts++ || (kind == HTTP_FAULT_CONNECT && a->q->others_ready)) return -1;
-    }
+    /* A dead one costs at most one connect while another is ready. */
+    if (kind == HTTP_FAULT_CONNECT && a->q->others_ready) return -1;
+    if (e == ERR_TIMEOUT && a->status == 0 && a->timeouts++) return -1; /* connect or first byte */
     if ((e == ERR_RATE_LIMIT || a->loading) && a->q->others_ready) return -1;
     if (a->hints.should_retry >= 0) wanted = a->hints.should_retry;
     if (!wanted) return -1;

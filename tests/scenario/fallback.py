@@ -94,6 +94,9 @@ def black_hole():
 @case("a dead primary costs at most one connect timeout while another model is ready, and nothing while its breaker is open")
 def dead_primary(t):
     held = black_hole()
+    nobody = socket.create_server(("127.0.0.1", 0))
+    refused = "http://127.0.0.1:%d/v1" % nobody.getsockname()[1]
+    nobody.close()
     with tempfile.TemporaryDirectory(prefix="sema-test-") as folder:
         path = os.path.join(folder, "second.jsonl")
         with open(path, "w", encoding="utf-8") as f:
@@ -112,6 +115,9 @@ def dead_primary(t):
                 t.inside(ask(n % 2 == 0), 0.5, 1.1 * 1.5, "the time of an answer")
             for n in range(5):
                 t.inside(ask(n % 2 == 0), 0, 0.3, "the time of an answer while the breaker is open")
+        with Server(script=answers("second"), OPENAI_BASE_URL=refused, OPENAI_API_KEY="k", PROVIDER_BREAKER_FAILURES="3") as s:
+            for n in range(6):
+                t.inside(ask(n % 2 == 0), 0, 0.3, "the time of an answer where the primary refuses")
     for c in (held[0], *held[1]):
         c.close()
 
