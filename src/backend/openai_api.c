@@ -10,7 +10,7 @@ bool openai_needs_responses(const struct answer *a)
 
     if (learned & REFUSED_RESPONSES) return false;
     if (learned & NEEDS_RESPONSES || (tools && learned & TOOLS_NEED_RESPONSES)) return true;
-    if (!a->backend->official) return false;
+    if (!a->backend->official && !openai_family_is_known(q->model)) return false;
     if (f->only_responses || (f->max && q->effort == EFFORT_MAX)) return true;
     if (!tools) return false;
     switch (f->tools) {

@@ -422,10 +422,10 @@ static void test_learned(void **state)
         enum effort effort;
         int first, then; /* calls */
     } rows[] = {
-        {"gpt-5.3-codex", false, EFFORT_UNSET, 2, 1}, {"gpt-5-pro", false, EFFORT_UNSET, 2, 1},
-        {"gpt-6-sol", true, EFFORT_UNSET, 2, 1},      {"gpt-6-sol", false, EFFORT_UNSET, 1, 1},
-        {"gpt-6-sol", true, EFFORT_NONE, 1, 1},       {"gpt-6.1-sol", true, EFFORT_HIGH, 2, 1},
-        {"gpt-5.4", true, EFFORT_HIGH, 2, 1},         {"gpt-4o", true, EFFORT_HIGH, 1, 1},
+        {"gpt-5.3-codex", false, EFFORT_UNSET, 1, 1}, {"gpt-5-pro", false, EFFORT_UNSET, 1, 1},
+        {"gpt-6-sol", true, EFFORT_UNSET, 1, 1},      {"gpt-6-sol", false, EFFORT_UNSET, 1, 1},
+        {"gpt-6-sol", true, EFFORT_NONE, 1, 1},       {"gpt-6.1-sol", true, EFFORT_HIGH, 1, 1},
+        {"gpt-5.4", true, EFFORT_HIGH, 1, 1},         {"gpt-4o", true, EFFORT_HIGH, 1, 1},
     };
     struct fake strict = {0};
     struct backend_conf conf = conf_now();
@@ -466,7 +466,7 @@ static void test_learned(void **state)
         q.effort = EFFORT_HIGH;
         answer(&t, &q);
         check_str(buf_str(&t.seen), STR("t:How are you? done:stop"));
-        check_int(t.end.calls, again ? 1 : 3);
+        check_int(t.end.calls, again ? 1 : 2);
         trace_fini(&t);
     }
     fake_stop(&strict);

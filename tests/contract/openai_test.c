@@ -16,7 +16,7 @@ static struct backend_conf conf_now(void)
         .project = STR("proj-1"),
         .retries = 2,
         .connect_ms = 2000,
-        .idle_ms = 400,
+        .idle_ms = 700,
         .total_ms = 4000,
     };
 }

@@ -281,6 +281,10 @@ class Server:
 
 # ---- a provider ----
 
+class Request(dict):
+    """What came, and beside it the connection that it came by."""
+
+
 class Upstream:
     """A provider on a port of its own.  `answer(request)` gives what is sent back, in pieces: bytes, or seconds to wait;
     request has method, path, headers (lower case), body and its text as "raw".  Connections are for one request each."""
@@ -312,7 +316,8 @@ class Upstream:
             line = f.readline().decode().split()
             if not line:
                 return
-            request = {"method": line[0], "path": line[1], "headers": {}, "socket": c}
+            request = Request(method=line[0], path=line[1], headers={})
+            request.socket = c
             while (field := f.readline().decode().rstrip("\r\n")):
                 name, _, value = field.partition(":")
                 request["headers"][name.lower()] = value.strip()
@@ -333,7 +338,7 @@ class Upstream:
     def reset(request):
         """The connection ends with RST when the answer is over."""
         time.sleep(0.03)  # what was written is on its way before the reset overtakes it
-        request["socket"].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     @staticmethod
     def json(status, value, *headers):

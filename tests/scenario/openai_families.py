@@ -75,4 +75,23 @@ def learned(t):
         t.equal(up[-1]["max_completion_tokens"], 50)
 
 
+@case("a model with an unknown name goes to the Responses API when the server sends it there, and stays")
+def sent_on(t):
+    def answer(request):
+        if request["path"].endswith("/chat/completions"):
+            yield Upstream.json(400, {"error": {"message": "This model is only supported in v1/responses and not in v1/chat/completions.",
+                                                "type": "invalid_request_error", "param": "model", "code": None}})
+        elif request["path"].endswith("/responses"):
+            yield Upstream.json(200, {"id": "r", "object": "response", "status": "completed", "model": "house-model", "output": [
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "fine", "annotations": []}]}]})
+        else:
+            yield Upstream.json(200, {"object": "list", "data": [{"id": "house-model", "object": "model"}]})
+    with Upstream(answer) as u, Server(**u.env(MODEL_NAME="house-model")) as s:
+        for _ in range(2):
+            t.equal(s.post("/v1/chat/completions", {"model": "house-model", "messages": EVERYTHING["messages"]}).json()
+                    ["choices"][0]["message"]["content"], "fine")
+        t.equal([q["path"].rsplit("/", 1)[1] for q in u.requests if not q["path"].endswith("/models")],
+                ["completions", "responses", "responses"])
+
+
 main()
