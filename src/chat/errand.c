@@ -46,7 +46,7 @@ static void stop(struct errand *e, enum err result, const struct aside_end *end)
     if (e->waiting && model_line_wait_end(&e->line, 0, &e->wait)) e->waiting = false;
     if (e->use == NULL) return;
     /* A count is no request of the model: it neither fails it nor adds to its numbers. */
-    if (e->asked.count) {
+    if (!e->asked.embed) {
         model_use_drop(e->use);
     } else {
         if (end) usage.prompt_tokens = end->tokens;
@@ -72,7 +72,7 @@ static void finish(struct errand *e, const struct aside_end *what)
     release(e);
 }
 
-static void fail(struct errand *e, enum err kind, const struct err_note *why)
+static void end_with(struct errand *e, enum err kind, const struct err_note *why)
 {
     struct aside_end end = {.e = kind, .tokens = -1};
 
@@ -127,12 +127,15 @@ static void go(struct errand *e)
 
     if (err) {
         e->wait = (struct model_wait){.loop = e->loop, .ready = on_model_prepared};
-        e->waiting = model_line_wait(&e->line, 0, false, &e->wait) == ERR_NONE;
+        e->waiting = model_line_wait(&e->line, 0, true, &e->wait) == ERR_NONE;
         if (e->waiting) return;
+    } else if (!e->asked.count && !e->asked.embed) {
+        end_with(e, ERR_NONE, NULL); /* it is ready: that is all */
+        return;
     } else {
         err = ask(e, &why);
     }
-    if (err) fail(e, err, &why);
+    if (err) end_with(e, err, &why);
 }
 
 static void on_begin(struct task *t)
@@ -153,7 +156,7 @@ static void on_deadline(struct timer *t)
 
     err_set(&why, ERR_TIMEOUT, "not answered within the whole request's time");
     if (e->aside) model_use_ops(e->use)->aside_cancel(e->aside);
-    fail(e, ERR_TIMEOUT, &why);
+    end_with(e, ERR_TIMEOUT, &why);
 }
 
 enum err errand_start(struct errand **out, struct models *m, struct loop *l,

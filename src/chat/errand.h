@@ -12,7 +12,8 @@ struct errand;
 struct loop;
 struct models;
 
-/* One of the two is set; it lives until the end.  model and deadline_ms are filled in a copy. */
+/* One of the two is set and lives until the end, or none: then it ends when the model is ready.
+ * model and deadline_ms are filled in a copy. */
 struct errand_ask {
     const struct ask *count;
     const struct embed_ask *embed;

@@ -323,6 +323,7 @@ void model_use_end(struct model_use *u, enum err e, const struct err_note *why,
 
     count(u->numbers, e, usage, us);
     pthread_mutex_lock(&m->lock);
+    x->last_used_us = clock_wall_us(); /* it may have taken long */
     if (e != ERR_CANCELLED) {
         x->failures += e != ERR_NONE;
         x->last_error = e;

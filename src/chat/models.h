@@ -115,6 +115,10 @@ bool models_offers_may_tell(struct models *m);
  * ERR_MODEL_NOT_FOUND. */
 enum err models_resolve(struct models *m, str name, struct model_view *out, struct err_note *why);
 
+/* A loaded model that only clients named is given up; who runs on it ends first.  Any other name
+ * changes nothing. */
+void models_unload(struct models *m, str name);
+
 /* ---- asking ---- */
 
 enum { MODEL_LINE_MAX = 12 }; /* named, reasoning, primary, 8 fallbacks; and one to spare */

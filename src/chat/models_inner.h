@@ -57,7 +57,8 @@ struct model {
     int64_t first_token_ms;
     uint64_t last_used_us;
     struct model_wait *waiting;
-    bool wanted; /* `want` is posted */
+    uint64_t ended_ms; /* of the last attempt to prepare it */
+    bool wanted;       /* `want` is posted */
     struct model *next_made;
 
     /* The preparing loop's. */
@@ -65,6 +66,7 @@ struct model {
     struct timer again;
     uint64_t again_ms;
     bool preparing, tried; /* an attempt runs; one has ended */
+    uint64_t room_ms;      /* when others last made room for it; 0: not in this attempt */
     struct switching *switching;
 };
 

@@ -280,6 +280,21 @@ bool models_names_drop_idle(struct models *m, uint64_t idle_us)
     return dropped;
 }
 
+void models_unload(struct models *m, str name)
+{
+    struct meant it = {.model = NULL};
+
+    pthread_mutex_lock(&m->lock);
+    if (find(m, name, &it, NULL) == ERR_NONE && it.model && it.model->role == MODEL_OTHER &&
+        m->loads && strcmp(it.model->ops->type, m->loads) == 0)
+        for (size_t i = 0; i < m->count; i++)
+            if (m->at[i] == it.model) {
+                take_out(m, i);
+                break;
+            }
+    pthread_mutex_unlock(&m->lock);
+}
+
 static void on_idle(struct timer *t)
 {
     struct models *m = container_of(t, struct models, idle);

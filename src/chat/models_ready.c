@@ -6,6 +6,9 @@
 enum {
     AGAIN_MS_MIN = 500, /* after a failure that may pass; doubled each time */
     AGAIN_MS_MAX = 15 * 1000,
+    ANEW_MS = 5 * 1000, /* one that clients named and that failed is tried again, when asked for */
+    ROOM_LOOK_MS = 100, /* a model that goes unmaps its files on a thread of its own */
+    ROOM_MS = 3 * 1000,
 };
 
 static bool may_pass(enum err e)
@@ -102,6 +105,7 @@ void models_ready_ended(struct model *x, enum err e, const struct err_note *why)
     x->state = ready ? MODEL_READY : again ? MODEL_LOADING : MODEL_FAILED;
     x->last_error = e;
     x->why = why && e ? *why : (struct err_note){.text = ""};
+    x->ended_ms = models_now_ms();
     call_waiting(x);
     bool kept = x->refs > 1; /* a list has it as well */
     pthread_mutex_unlock(&m->lock);
@@ -132,15 +136,25 @@ static bool is_listed(const struct model *x)
     return listed;
 }
 
+/* What clients named and nobody uses now makes room, the one used least recently first.  Its memory
+ * is free a moment later. */
+static bool waits_for_room(struct model *x)
+{
+    uint64_t now_ms = models_now_ms();
+
+    if (models_names_drop_idle(x->of, 0)) x->room_ms = now_ms;
+    if (x->room_ms == 0 || now_ms - x->room_ms > ROOM_MS) return false;
+    timer_set(&x->again, x->of->loop, ROOM_LOOK_MS, prepare_again);
+    return true;
+}
+
 static void on_prepared(void *ctx, enum err e, const struct err_note *why)
 {
     struct model *x = ctx;
 
     x->preparing = false;
-    /* What clients named and nobody uses now makes room. */
-    if (e == ERR_MODEL_TOO_LARGE && models_names_drop_idle(x->of, 0)) {
-        models_ready_prepare(x);
-    } else {
+    if (e != ERR_MODEL_TOO_LARGE || !waits_for_room(x)) {
+        x->room_ms = 0;
         bool switching = x->switching != NULL;
         if (!switching || is_listed(x)) models_ready_ended(x, e, why);
         if (switching) models_switch_prepared(x, e, why);
@@ -172,6 +186,9 @@ static void on_wanted(struct task *t)
 {
     struct model *x = container_of(t, struct model, want);
 
+    pthread_mutex_lock(&x->of->lock);
+    x->wanted = false;
+    pthread_mutex_unlock(&x->of->lock);
     models_ready_prepare(x);
     models_unref(x);
 }
@@ -179,6 +196,10 @@ static void on_wanted(struct task *t)
 void models_ready_want(struct model *x)
 {
     if (x->wanted) return;
+    if (x->state == MODEL_FAILED) { /* what ailed it may have passed: room, files */
+        x->state = MODEL_UNUSED;
+        x->last_error = ERR_NONE;
+    }
     x->wanted = true;
     x->refs++;
     x->want.run = on_wanted;
@@ -194,6 +215,9 @@ bool models_ready_of_chain(const struct model *x)
  * failed and is tried again. */
 bool models_ready_may_come(const struct model *x, bool last)
 {
-    return (last || !models_ready_of_chain(x)) && !x->last_error &&
-           (x->state == MODEL_UNUSED || x->state == MODEL_LOADING);
+    bool anew = x->role == MODEL_OTHER && x->state == MODEL_FAILED &&
+                models_now_ms() - x->ended_ms > ANEW_MS;
+
+    return anew || ((last || !models_ready_of_chain(x)) && !x->last_error &&
+                    (x->state == MODEL_UNUSED || x->state == MODEL_LOADING));
 }

@@ -133,6 +133,7 @@ static bool alive(struct reply *r)
 
 static void note_first(struct reply *r)
 {
+    if (r->end.first_us == 0) r->end.first_us = clock_mono_us();
     if (!r->first_seen) model_use_first(r->use, clock_mono_us() - r->asked_us);
     r->first_seen = true;
 }
@@ -305,6 +306,10 @@ static enum err ask(struct reply *r, struct err_note *why)
         }
     }
     r->asked_us = clock_mono_us();
+    if (!r->end.shown) {
+        r->end.asked_us = r->asked_us;
+        r->end.first_us = 0;
+    }
     r->first_seen = r->thought = r->said = false;
     if (!e) e = ops->ask(&r->answer, model_use_backend(r->use), r->loop, q, to, why);
     if (!e && r->paused && ops->pause) ops->pause(r->answer, true);
@@ -381,6 +386,12 @@ static void ask_next(struct reply *r)
             bool last = r->failed != ERR_NONE && !model_line_ready_after(&r->line, r->n);
             r->waiting = model_line_wait(&r->line, r->n, last, &r->wait) == ERR_NONE;
             if (r->waiting) return;
+            /* One that was chosen by name and can never be asked is not replaced by another. */
+            if (r->n == 0 && r->line.named && e != ERR_NOT_READY && r->state == REPLY_ASKING &&
+                !may_fall_back(r, e)) {
+                give_up(r, e, &why);
+                return;
+            }
             if (r->n == first && e != ERR_NOT_READY) {
                 idle = e;
                 idle_why = why;

@@ -47,6 +47,8 @@ struct reply_end {
     struct usage usage;  /* of all that was shown */
     str model_name;      /* who answered, or began to; empty when nobody did; dies with the reply */
     const char *type;    /* its backend; NULL when nobody did */
+    uint64_t asked_us;   /* clock_mono_us: when that one was asked; 0: nobody was */
+    uint64_t first_us;   /* its first piece; 0: none came */
     bool shown;          /* some event went out */
     bool unknown_name;   /* the provider does not know the model that `model` named */
     str rescued_by;      /* empty: nobody; else who went on, */

@@ -2,13 +2,14 @@
  * (openai-compat.md section 10). */
 #include <stdio.h>
 
-#include "api/served/served.h"
+#include "api/served/ollama.h"
 #include "base/clock.h"
 
 enum { CALLS_MAX = 256 }; /* of one turn: each result looks for its own among them */
 
 struct own {
     bool generate; /* "response" in place of "message" */
+    bool unload;   /* keep_alive is 0: the model goes with the answer */
 };
 
 static bool wrong(struct family_error *why, struct arena *a, const char *param, const char *text)
@@ -75,7 +76,9 @@ static bool add_calls(struct served *s, struct served_messages *m, struct round 
         p->id = json_get_str(each, "id"); /* newer clients have one */
         if (p->id.len == 0) p->id = arena_strf(s->arena, "call_%d", round->made++);
         p->name = json_get_str(function, "name");
-        p->args_json = yyjson_is_obj(args) ? served_json(args, s->arena) : STR("{}");
+        p->args_json = yyjson_is_obj(args)                    ? served_json(args, s->arena)
+                       : str_starts(json_str(args), STR("{")) ? json_str(args)
+                                                              : STR("{}");
         round->calls[round->count++] = (struct open_call){.id = p->id, .name = p->name};
     }
     return true;
@@ -119,6 +122,7 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
         round->passed = round->passed || as == ROLE_USER;
         if (as == ROLE_TOOL) {
             message->tool_name = json_get_str(each, "tool_name");
+            if (message->tool_name.len == 0) message->tool_name = json_get_str(each, "name");
             message->tool_call_id =
                 call_of(round, json_get_str(each, "tool_call_id"), message->tool_name);
         }
@@ -150,6 +154,7 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
             "After:\n%.*s",
             STR_ARG(prompt), STR_ARG(suffix));
     served_messages_init(&m, s->arena);
+    if (json_get_bool(root, "raw", false)) system = STR_NONE; /* the prompt alone */
     if (system.len) {
         served_message(&m, ROLE_SYSTEM);
         served_part(&m, PART_TEXT)->text = system;
@@ -236,6 +241,7 @@ static bool read(struct served *s, yyjson_val *root, struct family_error *why, b
 
     if (own == NULL) return wrong(why, s->arena, "body", "out of memory");
     own->generate = generate;
+    own->unload = ollama_unloads(json_get(root, "keep_alive"));
     s->own = own;
     s->stream = true;
     s->keep_got = true; /* calls come whole here */
@@ -311,21 +317,29 @@ static void put_text(const struct own *own, struct json_out *o, str text, str th
     json_end_object(o);
 }
 
+static int64_t ns_between(uint64_t from_us, uint64_t to_us)
+{
+    return from_us && to_us > from_us ? (int64_t)(to_us - from_us) * 1000 : 0;
+}
+
+/* Until the model was asked it was waited for; until its first piece it read the prompt. */
 static void put_end(struct served *s, struct json_out *o, const struct reply_end *end)
 {
     struct usage u = served_usage(s, end);
-    int64_t total_ns = (int64_t)(clock_mono_us() - s->began_us) * 1000;
+    uint64_t now_us = clock_mono_us(), first_us = end->first_us ? end->first_us : now_us;
+    const struct own *own = s->own;
 
     json_key(o, "done"), json_bool(o, true);
     json_key(o, "done_reason"),
         json_text(o, end->finish == FINISH_LENGTH ? STR("length") : STR("stop"));
-    json_key(o, "total_duration"), json_int(o, total_ns);
-    json_key(o, "load_duration"), json_int(o, 0);
+    json_key(o, "total_duration"), json_int(o, ns_between(s->began_us, now_us));
+    json_key(o, "load_duration"), json_int(o, ns_between(s->began_us, end->asked_us));
     json_key(o, "prompt_eval_count"), json_int(o, u.prompt_tokens);
-    json_key(o, "prompt_eval_duration"), json_int(o, 0);
+    json_key(o, "prompt_eval_duration"), json_int(o, ns_between(end->asked_us, first_us));
     json_key(o, "eval_count"), json_int(o, u.completion_tokens);
-    json_key(o, "eval_duration"), json_int(o, total_ns);
+    json_key(o, "eval_duration"), json_int(o, ns_between(first_us, now_us));
     json_end_object(o);
+    if (own->unload) models_unload(s->call->api->parts.models, s->model);
 }
 
 static void whole(struct served *s, const struct reply_end *end, struct buf *out)
@@ -404,43 +418,10 @@ static const struct served_dialect chat = DIALECT(read_chat), generate = DIALECT
 
 void served_ollama_chat(struct call *c)
 {
-    served_run(c, &chat);
-}
-
-/* A request without a prompt only loads the model: it is loaded, or will be at the first prompt. */
-static bool only_loads(struct call *c, str *model)
-{
-    yyjson_doc *doc;
-
-    if (json_read(&doc, c->r->body, 512, JSON_PLAIN, NULL)) return false;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    str name = json_get_str(root, "model");
-    bool only = yyjson_is_obj(root) && json_get_str(root, "prompt").len == 0 &&
-                absent(json_get(root, "images")) && name.len > 0;
-    *model = arena_str(&c->r->arena, name);
-    yyjson_doc_free(doc);
-    return only;
+    if (!ollama_load(c, true)) served_run(c, &chat);
 }
 
 void served_ollama_generate(struct call *c)
 {
-    str model;
-
-    if (only_loads(c, &model)) {
-        char when[CLOCK_ISO_BYTES];
-        struct buf body;
-        struct json_out o = json_begin(&body);
-        buf_init(&body, 4096);
-        clock_iso(when, clock_wall_us());
-        json_object(&o);
-        json_key(&o, "model"), json_text(&o, model);
-        json_key(&o, "created_at"), json_text(&o, str_of(when));
-        json_key(&o, "response"), json_text(&o, STR(""));
-        json_key(&o, "done"), json_bool(&o, true);
-        json_key(&o, "done_reason"), json_text(&o, STR("load"));
-        json_end_object(&o);
-        call_json(c, 200, &body);
-        return;
-    }
-    served_run(c, &generate);
+    if (!ollama_load(c, false)) served_run(c, &generate);
 }
