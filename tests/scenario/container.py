@@ -92,6 +92,8 @@ def packages(t):
     with open("/etc/os-release", encoding="utf-8") as f:
         if "VERSION_CODENAME=trixie" not in f.read():
             raise Skipped("not Debian 13; ./dev test container asks its archive")
+    if not subprocess.run(["apt-cache", "show", "gcc"], capture_output=True, check=False).stdout:
+        raise Skipped("no package lists here")
     for stage in stages():
         for name in tool.packages(stage):
             t.equal(subprocess.run(["apt-cache", "show", name], capture_output=True, check=False).returncode, 0, name)

@@ -14,7 +14,7 @@ ALWAYS = [
 
 
 def dev(*args, **env):
-    done = subprocess.run([os.path.join(ROOT, "dev"), *args], env={**os.environ, **env}, capture_output=True, text=True, timeout=280)
+    done = subprocess.run([os.path.join(ROOT, "dev"), *args], env={**os.environ, **env}, capture_output=True, text=True, timeout=850)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -27,6 +27,20 @@ ok "stopped well" is Result success
 ok "with status 0" is ExecMainStatus 0
 ok "start again" systemctl start sema
 ok "what it stored is there" sh -c '[ -s /var/lib/sema/sema.db ]'
+# An answer of six seconds, and a unit that gives a stop two: the program asks for more.
+echo '{"when": "*", "pieces": [{"text": "w", "repeat": 60, "every_ms": 100}]}' >/etc/sema/slow.jsonl
+printf 'MODEL_TYPE=scripted\nMODEL_NAME=/etc/sema/slow.jsonl\n' >>/etc/sema/sema.env
+mkdir -p /etc/systemd/system/sema.service.d
+printf '[Service]\nTimeoutStopSec=2\n' >/etc/systemd/system/sema.service.d/short.conf
+systemctl daemon-reload
+systemctl restart sema
+echo slow | sema chat --url http://127.0.0.1:7860 >/run/answer 2>/run/answer.errors &
+sleep 1
+ok "a stop beyond TimeoutStopSec" systemctl stop sema
+ok "stopped well again" is Result success
+wait
+ok "the answer was whole" sh -c '[ "$(tr -cd w </run/answer | wc -c)" -eq 60 ]'
+systemctl start sema
 kill -SEGV "$(shown MainPID)"
 sleep 1
 ok "a crash is restarted" is SubState auto-restart
