@@ -38,6 +38,14 @@ void google_signature_keep(str call_id, str signature, uint64_t now_ms);
 /* The one that is kept, copied into the arena; empty when there is none. */
 str google_signature_of(str call_id, uint64_t now_ms, struct arena *a);
 
+/* A request that came in Google's form, written by google_pass.c. */
+struct google_passed {
+    str ours;  /* what the neutral one gives; "contents" an empty list when they stay */
+    bool stay; /* the contents go as they came */
+    struct arena *arena;
+};
+enum err google_pass(const struct answer *a, const struct google_passed *it, struct json_out *o);
+
 enum err google_write_body(struct answer *a, struct call *c, struct err_note *why);
 void google_read_event(struct answer *a, str type, yyjson_val *root);
 void google_read_whole(struct answer *a, yyjson_val *root);

@@ -1,6 +1,7 @@
 /* The body of generateContent (providers.md 6.1). */
 #include "backend/google_in.h"
 #include "backend/issuers.h"
+#include "backend/pass.h"
 #include "backend/shape.h"
 #include "base/log.h"
 
@@ -26,6 +27,7 @@ struct writer {
     struct arena *arena;
     struct shape shape;
     uint64_t now_ms, issuer;
+    bool passes, stay; /* the client's own text goes up; its contents as they came */
 };
 
 static bool takes(const struct writer *w, uint64_t what)
@@ -199,6 +201,30 @@ static void put_result(struct json_out *o, const struct message *m)
     buf_fini(&all);
 }
 
+/* Whether what came in Google's form can go up as it came: nothing had to be put right, and each
+ * signature that is wanted is there, none of them somebody else's. */
+static bool contents_stay(const struct writer *w, bool reworded)
+{
+    size_t front = 0;
+
+    if (!w->passes || w->q->received_odd || reworded) return false;
+    while (front < w->q->messages_count && w->q->messages[front].role == ROLE_SYSTEM) front++;
+    if (!pass_is_unchanged(w->q, front, &w->shape)) return false;
+    for (size_t i = 0; i < w->shape.count; i++) {
+        const struct message *m = &w->shape.messages[i];
+        bool called = false;
+        for (size_t k = 0; k < m->count; k++) {
+            const struct part *p = &m->parts[k];
+            bool call = p->kind == PART_TOOL_CALL;
+            if (p->signature.len && issuers_is_foreign(p->signature, w->issuer, w->now_ms))
+                return false;
+            if (call && !called && w->family->signs && p->signature.len == 0) return false;
+            called = called || call;
+        }
+    }
+    return true;
+}
+
 /* ---- contents ---- */
 
 /* Thoughts do not go back: the signatures of calls carry what is needed. */
@@ -258,7 +284,7 @@ static void put_contents(struct writer *w)
         json_end_object(o);
     }
     json_key(o, "contents"), json_array(o);
-    for (size_t i = 0; i < s->count;) i = put_content(w, i);
+    for (size_t i = 0; i < s->count && !w->stay;) i = put_content(w, i);
     json_end_array(o);
 }
 
@@ -490,16 +516,27 @@ enum err google_write_body(struct answer *a, struct call *c, struct err_note *wh
         .arena = &c->arena,
         .now_ms = loop_now_ms(a->loop),
         .issuer = answer_issuer(a),
+        .passes = pass_is_on(a->q, WIRE_GOOGLE),
     };
+    struct buf ours;
     enum err e = check(&w, why);
 
     if (!e) e = shape(&w, why);
     if (e) return e;
+    w.stay = contents_stay(&w, form_in_words(&w).len > 0);
+    buf_init(&ours, c->body.max_bytes);
+    if (w.passes) w.o = json_begin(&ours);
     json_object(&w.o);
     put_contents(&w);
     put_tools(&w);
     put_config(&w);
     json_end_object(&w.o);
     c->stream = true;
-    return buf_err(&c->body);
+    if (w.passes) {
+        const struct google_passed it = {buf_str(&ours), w.stay, w.arena};
+        struct json_out o = json_begin(&c->body);
+        e = ours.bad ? ERR_MEMORY : google_pass(a, &it, &o);
+    }
+    buf_fini(&ours);
+    return e ? e : buf_err(&c->body);
 }

@@ -301,6 +301,54 @@ def files(t):
             t.true("application/pdf" in r.json()["error"]["message"])
 
 
+RAW_CONTENTS = ('[ {"parts":[{"text":"Be \\u0062rief."}, {"inlineData":{"data":"AAAA","mimeType":"image/png"}}],"role":"user"},\n'
+                '{"role":"model","parts":[{"functionCall":{"args":{ "id":1234567890123456789 , "x":1.10},"name":"f"},"thoughtSignature":"c2ln"}]},'
+                '{"role":"user","parts":[{"functionResponse":{"response":{"output":"r"},"name":"f"}} ]} ]')
+RAW_TOOLS = ('[ {"functionDeclarations":[{"parametersJsonSchema":{"properties":{"n":{"minimum":1.10}},"type":"object"},"name":"f",'
+             '"behavior":"BLOCKING"}]} ]')
+
+
+def generate(request):
+    if request["method"] == "GET":
+        return [Upstream.json(200, {"models": []})]
+    answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
+    return [Upstream.STREAM, Upstream.event(json.dumps(answer))]
+
+
+@case("the same form in and out: what was written goes up byte for byte, but for what must be changed")
+def same(t):
+    with Upstream(generate) as u, Server(MODEL_TYPE="google", MODEL_NAME="gemini-9-test", GOOGLE_API_KEY=KEY, PROVIDER_RETRIES="0",
+                                         GOOGLE_GEMINI_BASE_URL=u.url[:-3]) as s:
+        def sent(body):
+            for path in (PATH, STREAM + "?alt=sse"):
+                r = s.post(path, body)
+                t.equal(r.status, 200, r.text)
+            one, two = [r["raw"] for r in u.requests if r["method"] == "POST"][-2:]
+            t.equal(one, two)
+            return one
+        safety = '"safetySettings":[ {"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"} ]'
+        kept = ('{"tools":' + RAW_TOOLS + ',"contents":' + RAW_CONTENTS + ',' + safety +
+                ',"generationConfig":{"topP":0.90,"temperature":0.70,"candidateCount":1}')
+        t.equal(sent(kept + ',"model":"models/sema","cachedContent":null}'), kept + "}")
+        t.equal(sent(kept + ',"nobodyKnows":[ 1 ]}'), kept + ',"nobodyKnows":[ 1 ]}')  # not Google's own address
+        # What has to be put right is written anew, alone.
+        odd = sent('{"contents":"hi",' + safety + ',"generation_config":{"top_p":0.90},"system_instruction":"Be kind."}')
+        t.true(safety in odd, odd)
+        t.equal({k: v for k, v in json.loads(odd).items() if k != "safetySettings"}, {
+            "contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": {"topP": 0.9},
+            "systemInstruction": {"parts": [{"text": "Be kind."}]}})
+        rows = [('{"text":""}', None), ('{"text":"a","nobodyKnows":1}', {"text": "a"}), ('"a"', {"text": "a"}),
+                ('{"inline_data":{"mime_type":"image/png","data":"AAAA"}}', {"inlineData": {"mimeType": "image/png", "data": "AAAA"}})]
+        for part, want in rows:
+            got = json.loads(sent('{"contents":[{"role":"user","parts":[{"text":"b"},' + part + ']}]}'))["contents"][0]["parts"]
+            t.equal(got, [{"text": "b"}] + ([want] if want else []), part)
+        unsigned = json.loads(sent('{"contents":' + RAW_CONTENTS.replace(',"thoughtSignature":"c2ln"', "") + "}"))["contents"][1]["parts"]
+        t.equal(unsigned[0]["thoughtSignature"], "skip_thought_signature_validator")
+        apart = json.loads(sent('{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"b"}]},'
+                                '{"role":"model","parts":[{"text":"c"}]},{"role":"user","parts":[{"text":"d"}]}]}'))["contents"]
+        t.equal([c["parts"] for c in apart], [[{"text": "a"}], [{"text": "bc"}], [{"text": "d"}]])
+
+
 @case("null is absent, numbers may be floats, the last of two keys counts, odd text arrives whole")
 def tolerant(t):
     nothing = {k: None for k in ("systemInstruction", "tools", "toolConfig", "safetySettings", "cachedContent", "labels")}

@@ -25,6 +25,7 @@ struct reader {
     struct open_call calls[CALLS_MAX]; /* of the newest turn of the model */
     size_t calls_count, calls_answered;
     int made; /* ids */
+    bool odd; /* holds what Google itself does not take */
 
     /* Pieces of a stream come back as parts or even contents of their own; they were one text. */
     struct buf run;
@@ -72,6 +73,8 @@ static void add_run(struct reader *r, enum part_kind kind, str text, str signatu
         r->run_redacted = str_tail(signature, sizeof GOOGLE_REDACTED - 1);
     else if (signature.len && !str_starts(signature, STR(GOOGLE_OWN_SIGNATURE)))
         r->run_signature = signature;
+    if (redacted || str_starts(signature, STR(GOOGLE_OWN_SIGNATURE))) r->odd = true;
+    if (text.len == 0 && signature.len == 0) r->odd = true;
     if (signature.len) end_run(r); /* it signs what came so far */
 }
 
@@ -94,7 +97,11 @@ static bool add_call(struct reader *r, yyjson_val *call, str signature)
     p->id = open->id;
     p->name = name;
     p->args_json = yyjson_is_obj(args) ? served_json(args, r->s->arena) : STR("{}");
-    if (!str_starts(signature, STR(GOOGLE_OWN_SIGNATURE))) p->signature = signature;
+    bool ours = str_starts(signature, STR(GOOGLE_OWN_SIGNATURE));
+    if (ours)
+        r->odd = true;
+    else
+        p->signature = signature;
     if (p->id.at == NULL || p->args_json.at == NULL) r->out.bad = true;
     return true;
 }
@@ -193,6 +200,45 @@ static void add_text(struct reader *r, enum role role, str text)
         add_run(r, PART_TEXT, text, STR_NONE);
     else if (text.len)
         served_part(&r->out, PART_TEXT)->text = text;
+    else
+        r->odd = true;
+}
+
+static bool is_any(str key, const char *const *names)
+{
+    for (; *names; names++)
+        if (str_eq(key, str_of(*names))) return true;
+    return false;
+}
+
+/* Whether an object has these members only. */
+static bool has_only(yyjson_val *object, const char *const *names)
+{
+    yyjson_obj_iter it;
+    yyjson_val *key;
+
+    yyjson_obj_iter_init(json_object_of(object), &it);
+    while ((key = yyjson_obj_iter_next(&it)))
+        if (!is_any(json_str(key), names)) return false;
+    return yyjson_is_obj(object);
+}
+
+static bool is_odd_part(yyjson_val *part)
+{
+    static const char *const names[] = {"text",
+                                        "thought",
+                                        "thoughtSignature",
+                                        "inlineData",
+                                        "functionCall",
+                                        "functionResponse",
+                                        "executableCode",
+                                        "videoMetadata",
+                                        "codeExecutionResult",
+                                        "mediaResolution",
+                                        NULL};
+    yyjson_val *data = json_get(part, "inlineData");
+
+    return !has_only(part, names) || (data && json_get(data, "mimeType") == NULL);
 }
 
 /* A part that is not a function's result. */
@@ -258,6 +304,7 @@ static bool read_parts(struct reader *r, enum role role, yyjson_val *content)
 
     for (size_t i = 0; i < count; i++, part = next_part(part)) {
         yyjson_val *result = google_get(part, "functionResponse");
+        r->odd = r->odd || is_odd_part(part) || (rest && result);
         if (!yyjson_is_obj(result)) {
             rest++;
             continue;
@@ -270,7 +317,10 @@ static bool read_parts(struct reader *r, enum role role, yyjson_val *content)
     if (rest == 0) return true;
     bool goes_on = role == ROLE_ASSISTANT && r->out.count &&
                    r->out.at[r->out.count - 1].role == ROLE_ASSISTANT;
-    if (!goes_on) served_message(&r->out, role);
+    if (goes_on)
+        r->odd = true; /* Google wants a call right behind the user's content */
+    else
+        served_message(&r->out, role);
     part = first;
     for (size_t i = 0; i < count; i++, part = next_part(part)) {
         if (yyjson_is_obj(google_get(part, "functionResponse"))) continue;
@@ -286,6 +336,10 @@ static bool read_content(struct reader *r, yyjson_val *content)
     yyjson_val *part;
     bool model = str_eq(role, STR("model"));
 
+    static const char *const names[] = {"role", "parts", NULL};
+
+    r->odd = r->odd || !has_only(content, names) || !yyjson_is_arr(json_get(content, "parts")) ||
+             (!model && !str_eq(role, STR("user")));
     if (yyjson_is_str(content)) { /* as the libraries take it from their callers */
         end_run(r);
         served_message(&r->out, ROLE_USER);
@@ -335,6 +389,7 @@ static bool read_all(struct reader *r, yyjson_val *root)
 
     if (!read_system(r, google_get(root, "systemInstruction"))) return false;
     snprintf(r->at, sizeof r->at, "contents");
+    r->odd = r->odd || !yyjson_is_arr(list);
     if (yyjson_is_obj(list) || yyjson_is_str(list)) return read_content(r, list);
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0)
         return wrong_here(r, "", "at least one content is required");
@@ -364,5 +419,6 @@ bool google_contents(struct served *s, yyjson_val *root, struct family_error *wh
         return google_wrong(why, s->arena, "contents", "at least one content is required");
     s->ask.messages = r->out.at;
     s->ask.messages_count = r->out.count;
+    s->ask.received_odd = r->odd;
     return true;
 }

@@ -313,6 +313,10 @@ bool google_read(struct served *s, yyjson_val *root, struct family_error *why)
     s->model = google_model_of(s->call);
     if (google_get_str(root, "cachedContent").len)
         return google_wrong(why, s->arena, "cachedContent", "no contents are kept here");
-    return google_contents(s, root, why) && read_tools(s, root, why) && read_choice(s, root, why) &&
-           read_settings(s, root, why);
+    if (!google_contents(s, root, why) || !read_tools(s, root, why) || !read_choice(s, root, why) ||
+        !read_settings(s, root, why))
+        return false;
+    if (root == yyjson_doc_get_root(s->body))
+        served_keep(s, root, WIRE_GOOGLE, s->ask.received_odd);
+    return true;
 }
