@@ -48,6 +48,7 @@ enum openai_refusal {
     REFUSED_INCLUDE = 1 << 25,   /* include */
     REFUSED_STORE = 1 << 26,     /* store */
     REFUSED_REASONING = 1 << 27, /* reasoning as a whole */
+    REFUSED_VERBOSITY = 1 << 23, /* text.verbosity */
     /* Which of the two: */
     NEEDS_RESPONSES = 1 << 28,
     TOOLS_NEED_RESPONSES = 1 << 29,
@@ -129,6 +130,11 @@ void openai_responses_event(struct answer *a, str type, yyjson_val *root);
 void openai_responses_whole(struct answer *a, yyjson_val *root);
 void openai_responses_judge(struct answer *a, struct fault *f, yyjson_val *root);
 bool openai_responses_mend(struct answer *a, const struct fault *f);
+/* Of a request that came as Responses: further members; a text within an object of it, as written
+ * with its quotes, or STR_NONE; whether a refusal names one of the further members. */
+void openai_responses_extras(struct json_out *o, const struct answer *a);
+str openai_responses_said(const struct answer *a, const char *object, const char *key);
+bool openai_responses_names_extra(const struct answer *a, const struct fault *f);
 
 /* Whether this ask goes there, as the table and what was learned have it. */
 bool openai_needs_responses(const struct answer *a);

@@ -259,13 +259,8 @@ static void put_tools(struct writer *w)
         json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
 }
 
-static void put_format(struct writer *w)
+static void put_form(struct json_out *o, const struct ask *q)
 {
-    struct json_out *o = &w->o;
-    const struct ask *q = w->q;
-
-    if (q->format == FORMAT_TEXT) return;
-    json_key(o, "text"), json_object(o);
     json_key(o, "format"), json_object(o);
     if (q->format == FORMAT_JSON_OBJECT) {
         json_key(o, "type"), json_text(o, STR("json_object"));
@@ -276,6 +271,19 @@ static void put_format(struct writer *w)
         json_key(o, "strict"), json_bool(o, q->schema_strict);
     }
     json_end_object(o);
+}
+
+static void put_format(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+    str verbosity =
+        takes(w, REFUSED_VERBOSITY) ? openai_responses_said(w->a, "text", "verbosity") : STR_NONE;
+
+    if (q->format == FORMAT_TEXT && verbosity.len == 0) return;
+    json_key(o, "text"), json_object(o);
+    if (verbosity.len) json_key(o, "verbosity"), json_raw(o, verbosity);
+    if (q->format != FORMAT_TEXT) put_form(o, q);
     json_end_object(o);
 }
 
@@ -302,7 +310,10 @@ static void put_reasoning_fields(struct writer *w, enum effort effort)
     if (effort || summary) {
         json_key(o, "reasoning"), json_object(o);
         if (effort) json_key(o, "effort"), json_text(o, str_of(openai_effort_name(effort)));
-        if (summary) json_key(o, "summary"), json_text(o, STR("auto"));
+        if (summary) {
+            str said = openai_responses_said(w->a, "reasoning", "summary");
+            json_key(o, "summary"), json_raw(o, said.len ? said : STR("\"auto\""));
+        }
         json_end_object(o);
     }
     if (takes(w, REFUSED_STORE)) json_key(o, "store"), json_bool(o, false);
@@ -371,6 +382,7 @@ enum err openai_responses_write(struct answer *a, struct call *c, str model,
     put_reasoning_fields(&w, effort);
     put_tools(&w);
     put_format(&w);
+    if (takes(&w, REFUSED_EXTRAS)) openai_responses_extras(o, a);
     json_end_object(o);
     answer_watch_stops(a, 0); /* it knows none */
     c->stream = true;
@@ -388,6 +400,7 @@ static const struct {
     {"reasoning.effort", REFUSED_EFFORT}, {"reasoning.summary", REFUSED_SUMMARY},
     {"reasoning", REFUSED_REASONING}, {"include", REFUSED_INCLUDE}, {"store", REFUSED_STORE},
     {"parallel_tool_calls", REFUSED_PARALLEL}, {"max_output_tokens", REFUSED_MAX_TOKENS},
+    {"text.verbosity", REFUSED_VERBOSITY},
 };
 /* clang-format on */
 
@@ -458,5 +471,7 @@ bool openai_responses_mend(struct answer *a, const struct fault *f)
     for (size_t i = 0; is_unknown(f) && i < sizeof fields / sizeof *fields; i++)
         if (is_set(a->q, fields[i].bit) && names(f, fields[i].param))
             return learned_add(a->backend->learned, a->q->model, fields[i].bit);
+    if (is_unknown(f) && openai_responses_names_extra(a, f))
+        return learned_add(a->backend->learned, a->q->model, REFUSED_EXTRAS);
     return false;
 }

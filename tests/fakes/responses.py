@@ -13,6 +13,8 @@ from fake import ARGS
 
 FIELDS = {"model", "input", "instructions", "stream", "max_output_tokens", "temperature", "top_p", "tools", "tool_choice",
           "parallel_tool_calls", "text", "reasoning", "store", "include"}
+FURTHER = {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "user", "truncation",
+           "max_tool_calls"}
 ISSUED, ISSUED_LOCK = {}, threading.Lock()  # encrypted content -> the item that it came in
 
 
@@ -136,7 +138,7 @@ def check(p):
     if ARGS.key and h.get("authorization") != "Bearer " + ARGS.key:
         raise Refusal("Incorrect API key provided", "invalid_api_key", None, 401)
     for field in q:
-        need(field in FIELDS, f"Unknown parameter: '{field}'.", field, "unknown_parameter")
+        need(field in FIELDS | FURTHER or (field == "house_field" and q["model"] == "request"), f"Unknown parameter: '{field}'.", field, "unknown_parameter")
     need("instructions" not in q or isinstance(q["instructions"], str), "Invalid 'instructions'", "instructions", "invalid_type")
     need(q.get("store") is False, "the fake stores nothing", "store")
     need(set(q.get("include", [])) <= {"reasoning.encrypted_content"}, "Invalid 'include'", "include")
@@ -156,7 +158,7 @@ def check(p):
         need(choice["name"] in [t["name"] for t in q["tools"]], "Tool choice not found in 'tools'", "tool_choice")
     else:
         need(choice in ("none", "auto", "required"), "Invalid 'tool_choice'", "tool_choice")
-    keys(q.get("text", {}), "text", (), ("format",))
+    keys(q.get("text", {}), "text", (), ("format", "verbosity"))
     form = q.get("text", {}).get("format", {"type": "text"})
     if form["type"] == "json_schema":
         keys(form, "text.format", ("type", "name", "schema"), ("strict", "description"))

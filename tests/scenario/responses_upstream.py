@@ -266,6 +266,24 @@ def elsewhere(t):
         t.equal(f.requests()[-1]["body"]["reasoning"], {"effort": "low", "summary": "auto"})
 
 
+@case("what only a client of this API can say goes on to it, and a refused one is left out from then on")
+def extras(t):
+    more = {"prompt_cache_key": "k\u00e9", "service_tier": "flex", "metadata": {"a": "1"}, "user": None, "house_field": {"n": 1.10},
+            "text": {"verbosity": "low"}, "reasoning": {"summary": "detailed", "effort": "low"}, "truncation": "auto", "store": True,
+            "stream_options": {"include_obfuscation": False}, "top_logprobs": 2}
+    with Fake("openai") as f, over(f, "request") as s:
+        sent = json.loads(Responses.ask(s, "hi", False, **more)[0])
+        t.equal({k: v for k, v in sent.items() if k in (*more, "verbosity")},
+                {"prompt_cache_key": "k\u00e9", "service_tier": "flex", "metadata": {"a": "1"}, "house_field": {"n": 1.10},
+                 "text": {"verbosity": "low"}, "reasoning": {"summary": "detailed", "effort": "low"}, "truncation": "auto", "store": False})
+        for n in (3, 4):
+            t.equal(Responses.ask(s, "hi", True, model="openai/echo", **more)[0], "hi")
+            t.equal(len(f.requests("/v1/responses")), n)
+        t.true("house_field" not in f.requests()[-1]["body"], "left out")
+        # Other clients bring none of it.
+        t.equal(json.loads(Chat.ask(s, user("hi"), False, service_tier="flex")[0]).get("service_tier"), None)
+
+
 @case("stop strings, which this API does not know, end the answer before them")
 def stops(t):
     with Fake("openai") as f, over(f, "echo") as s:

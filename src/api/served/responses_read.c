@@ -349,6 +349,7 @@ bool responses_read(struct served *s, yyjson_val *root, struct family_error *why
     own->tool_choice = kept(s, json_get(root, "tool_choice"));
     own->text = kept(s, json_get(root, "text"));
     own->metadata = kept(s, json_get(root, "metadata"));
+    served_keep(s, root, WIRE_RESPONSES, false);
     return read_tools(s, root, why) && read_tool_choice(s, root, why) &&
            read_format(s, root, why) && read_input(s, root, why);
 }
