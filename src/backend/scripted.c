@@ -16,6 +16,7 @@
  *     {"echo":"last"}          the newest user message
  *     {"echo":"conversation"}  every message, a line each: "user: text"
  *     {"echo":"request"}       the request as JSON: messages and the fields that were set
+ *     {"echo":"all"}           likewise, with every part of it
  *     {"error":"rate_limit","retry_after_ms":100,"status":429}   a kind of base/err.h: the end
  *     {"hang":true}            nothing more comes until a deadline (idle or total) or a cancel
  * and each may have "wait_ms" (before it), "repeat" (times) and "every_ms" (between the repeats).
