@@ -546,10 +546,40 @@ void json_null(struct json_out *o)
     buf_add(o->to, STR("null"));
 }
 
+/* One line of it: what ends one stands inside of strings, where it has an escape, or is white
+ * space.
+ */
+static void add_line(struct buf *to, str json)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i < json.len; i++) {
+        str rest = str_tail(json, i);
+        const char *instead = NULL;
+        size_t used = 1;
+        if (json.at[i] == '\n' || json.at[i] == '\r')
+            instead = " ";
+        else if (json.at[i] == '\xE2' && str_starts(rest, STR("\xE2\x80\xA8")))
+            instead = "\\u2028", used = 3;
+        else if (json.at[i] == '\xE2' && str_starts(rest, STR("\xE2\x80\xA9")))
+            instead = "\\u2029", used = 3;
+        else if (json.at[i] == '\xC2' && str_starts(rest, STR("\xC2\x85")))
+            instead = "\\u0085", used = 2;
+        if (instead == NULL) continue;
+        buf_add(to, str_span(json.at + from, i - from));
+        buf_add(to, str_of(instead));
+        from = i + used;
+    }
+    buf_add(to, str_tail(json, from));
+}
+
 void json_raw(struct json_out *o, str json)
 {
     before(o);
-    buf_add(o->to, json);
+    if (o->js_escapes)
+        add_line(o->to, json);
+    else
+        buf_add(o->to, json);
 }
 
 void json_val(struct json_out *o, yyjson_val *v)

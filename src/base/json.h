@@ -90,7 +90,7 @@ void json_num(struct json_out *o, double n); /* shortest that reads back; a whol
 void json_fixed(struct json_out *o, double n, int digits); /* plain decimal */
 void json_bool(struct json_out *o, bool b);
 void json_null(struct json_out *o);
-void json_raw(struct json_out *o, str json);      /* already JSON */
+void json_raw(struct json_out *o, str json); /* already JSON; with js_escapes it becomes one line */
 void json_val(struct json_out *o, yyjson_val *v); /* a parsed value, copied; numbers as read */
 
 /* The inside of a JSON string (no quotes), escaped. */

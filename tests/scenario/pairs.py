@@ -47,7 +47,8 @@ class Raw:
 def args_of(r):
     fields = [f'"id":{r.choice(["1234567890123456789", "-9007199254740993", "7"])}', f'"x":{r.choice(["1.10", "1e3", "0.30000000000000004"])}',
               f'"s":{json.dumps(r.choice(WORDS))}', '"list":[1,2.50,null,true]', '"o":{"deep":{"n":1.0}}']
-    return "{" + ",".join(r.sample(fields, r.randint(0, len(fields)))) + "}"
+    blank = r.choice(["", "", "\n  "])  # some models write their arguments over several lines
+    return "{" + ("," + blank).join(r.sample(fields, r.randint(0, len(fields)))) + blank + "}"
 
 
 def make(r):
@@ -372,6 +373,176 @@ def check_pair(t, outer, way_in, way_out):
             raise Failed(f"seed {seed}:\n{difference(got, want)}")
 
 
+# ---- answers ----
+
+# What an answer's form cannot say.  Google's and Ollama's have no ids, and a call of theirs is whole; MESSAGES: thinking is
+# shown to who asked for it.
+ANSWER_LOSSES = {"google": {"ids"}, "ollama": {"ids", "cached"}}
+FINISH = {"chat": {}, "responses": {}, "messages": {"end_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls", "refusal": "content_filter"},
+          "google": {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter"}, "ollama": {}}
+
+
+def make_answer(r, i):
+    """A line of the script."""
+    pieces = [{"reasoning": r.choice(WORDS)} for _ in range(r.choice([0, 0, 1, 3]))]
+    pieces += [r.choice(WORDS) for _ in range(r.choice([0, 1, 2, 5]))]
+    calls = r.choice([0, 0, 1, 2])
+    for n in range(calls):
+        args = args_of(r)
+        cut = r.randint(0, len(args))
+        pieces.append({"tool": {"id": f"call_{i}x{n}", "name": r.choice(["alpha", "beta_2"]), "args": [args[:cut], args[cut:]]}})
+    if not pieces:
+        pieces = ["so"]
+    prompt = r.randint(10, 999)
+    return {"when": f"case {i}.", "pieces": pieces, "finish": "tool_calls" if calls else r.choice(["stop", "stop", "length"]),
+            "usage": {"prompt": prompt, "completion": r.randint(1, 99), "cached": r.randint(0, prompt)}}
+
+
+def expected(line, lost):
+    said = [p for p in line["pieces"] if isinstance(p, str)]
+    calls = [p["tool"] for p in line["pieces"] if isinstance(p, dict) and "tool" in p]
+    u = line["usage"]
+    return {"text": "".join(said), "reasoning": "".join(p["reasoning"] for p in line["pieces"] if isinstance(p, dict) and "reasoning" in p),
+            "calls": [(c["name"], numbers("".join(c["args"]))) + (() if "ids" in lost else (c["id"],)) for c in calls],
+            "finish": line["finish"], "usage": (u["prompt"], u["completion"]) + (() if "cached" in lost else (u["cached"],))}
+
+
+def said(lost, text, reasoning, calls, finish, usage):
+    """`calls`: id, name, arguments as text."""
+    return {"text": text or "", "reasoning": reasoning or "", "usage": tuple(usage[:2 if "cached" in lost else 3]), "finish": finish,
+            "calls": [(name, numbers(args)) + (() if "ids" in lost else (id.replace("toolu_", "call_"),)) for id, name, args in calls]}
+
+
+def events_of(text):
+    for block in text.replace("\r\n", "\n").split("\n\n"):
+        data = "".join(line[6:] for line in block.split("\n") if line.startswith("data: "))
+        if data and data != "[DONE]":
+            yield json.loads(data, parse_float=Number, parse_int=Number)
+
+
+class Number(str):
+    """A literal as it was written."""
+
+
+def dumped(value):
+    """An object's JSON text with its literals as they were."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(json.dumps(k) + ":" + dumped(v) for k, v in value.items()) + "}"
+    return "[" + ",".join(map(dumped, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+def exact(text):
+    return json.loads(text, parse_float=Number, parse_int=Number)
+
+
+def read_chat(r, stream, lost):
+    if not stream:
+        j = exact(r.text)
+        m, u, finish = j["choices"][0]["message"], j["usage"], j["choices"][0]["finish_reason"]
+        calls = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in m.get("tool_calls", [])]
+        text, reasoning = m["content"], m.get("reasoning_content")
+    else:
+        text = reasoning = ""
+        found, finish, u = {}, None, None
+        for e in events_of(r.text):
+            u = e.get("usage") or u
+            for c in e["choices"]:
+                d = c["delta"]
+                text += d.get("content") or ""
+                reasoning += d.get("reasoning_content") or ""
+                finish = c["finish_reason"] or finish
+                for k in d.get("tool_calls", []):
+                    at = found.setdefault(k["index"], [k.get("id"), k["function"].get("name"), ""])
+                    at[2] += k["function"]["arguments"]
+        calls = list(found.values())
+    return said(lost, text, reasoning, calls, finish, [int(u["prompt_tokens"]), int(u["completion_tokens"]), int(u["prompt_tokens_details"]["cached_tokens"])])
+
+
+def read_responses(r, stream, lost):
+    j = exact(r.text) if not stream else [e["response"] for e in events_of(r.text) if e["type"] in ("response.completed", "response.incomplete")][0]
+    text = "".join(c["text"] for i in j["output"] if i["type"] == "message" for c in i["content"])
+    reasoning = "".join(c["text"] for i in j["output"] if i["type"] == "reasoning" for c in i["summary"])
+    calls = [(i["call_id"], i["name"], i["arguments"]) for i in j["output"] if i["type"] == "function_call"]
+    if stream:
+        deltas = "".join(e["delta"] for e in events_of(r.text) if e["type"] == "response.output_text.delta")
+        if deltas != text:
+            raise Failed(f"deltas {deltas!r}, whole {text!r}")
+    u, finish = j["usage"], "length" if j["status"] == "incomplete" else "tool_calls" if calls else "stop"
+    return said(lost, text, reasoning, calls, finish, [int(u["input_tokens"]), int(u["output_tokens"]), int(u["input_tokens_details"]["cached_tokens"])])
+
+
+def read_messages(r, stream, lost):
+    if not stream:
+        j = exact(r.text)
+        blocks, u, reason = j["content"], j["usage"], j["stop_reason"]
+        blocks = [{**b, "input": dumped(b["input"])} if b["type"] == "tool_use" else b for b in blocks]
+    else:
+        blocks, u, reason = [], None, None
+        for e in events_of(r.text):
+            if e["type"] == "content_block_start":
+                blocks.append({**e["content_block"], "input": ""})
+            elif e["type"] == "content_block_delta":
+                for field, to in (("text", "text"), ("thinking", "thinking"), ("partial_json", "input")):
+                    if field in e["delta"]:
+                        blocks[int(e["index"])][to] += e["delta"][field]
+            elif e["type"] == "message_delta":
+                u, reason = e["usage"], e["delta"]["stop_reason"]
+    text, thinking = ("".join(b[k] for b in blocks if b["type"] == k) for k in ("text", "thinking"))
+    calls = [(b["id"], b["name"], b["input"] or "{}") for b in blocks if b["type"] == "tool_use"]
+    read = int(u["cache_read_input_tokens"])
+    return said(lost, text, thinking, calls, FINISH["messages"][reason], [int(u["input_tokens"]) + read, int(u["output_tokens"]), read])
+
+
+def read_google(r, stream, lost):
+    all = list(events_of(r.text)) if stream else [exact(r.text)]
+    parts = [p for e in all for c in e.get("candidates", []) for p in c.get("content", {}).get("parts", [])]
+    calls = [("", p["functionCall"]["name"], dumped(p["functionCall"]["args"])) for p in parts if "functionCall" in p]
+    u = [e["usageMetadata"] for e in all if "usageMetadata" in e][-1]
+    reason = [c["finishReason"] for e in all for c in e.get("candidates", []) if "finishReason" in c][-1]
+    text, thoughts = ("".join(p.get("text", "") for p in parts if bool(p.get("thought")) is t) for t in (False, True))
+    finish = "tool_calls" if calls and reason == "STOP" else FINISH["google"][reason]
+    return said(lost, text, thoughts, calls, finish, [int(u["promptTokenCount"]), int(u["candidatesTokenCount"]) + int(u.get("thoughtsTokenCount", 0)),
+                                                      int(u.get("cachedContentTokenCount", 0))])
+
+
+def read_ollama(r, stream, lost):
+    all = [exact(line) for line in r.text.splitlines()] if stream else [exact(r.text)]
+    calls = [("", c["function"]["name"], dumped(c["function"]["arguments"])) for e in all for c in e["message"].get("tool_calls", [])]
+    text, thinking = ("".join(e["message"].get(k, "") for e in all) for k in ("content", "thinking"))
+    finish = all[-1]["done_reason"]
+    return said(lost, text, thinking, calls, "tool_calls" if calls else finish, [int(all[-1]["prompt_eval_count"]), int(all[-1]["eval_count"])])
+
+
+READERS = {"chat": read_chat, "responses": read_responses, "messages": read_messages, "google": read_google, "ollama": read_ollama}
+ASK = {"chat": ("/v1/chat/completions", {"stream_options": {"include_usage": True}, "reasoning_effort": "medium"}),
+       "responses": ("/v1/responses", {"reasoning": {"effort": "medium"}}),
+       "messages": ("/v1/messages", {"max_tokens": 999, "thinking": {"type": "adaptive"}}),
+       "google": ("/v1beta/models/sema:", {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}), "ollama": ("/api/chat", {"think": True})}
+
+
+def question(way, text, stream):
+    path, more = ASK[way]
+    if way == "google":
+        return path + ("streamGenerateContent?alt=sse" if stream else "generateContent"), {"contents": [{"parts": [{"text": text}]}], **more}
+    said = "input" if way == "responses" else "messages"
+    return path, {"model": "sema", said: [{"role": "user", "content": text}], "stream": stream, **more}
+
+
+def check_answers(t, outer, way_in, way_out, lines):
+    lost = ANSWER_LOSSES.get(way_in, set()) | ANSWER_LOSSES.get(way_out, set())
+    for i, line in enumerate(lines):
+        for stream in (False, True):
+            path, body = question(way_in, line["when"], stream)
+            r = outer.post(path, body)
+            if r.status != 200:
+                raise Failed(f"seed {FIRST_SEED + i}, stream {stream}: {r!r}")
+            got, want = READERS[way_in](r, stream, lost), expected(line, lost)
+            if got != want:
+                raise Failed(f"seed {FIRST_SEED + i}, stream {stream}:\n{difference(got, want)}\n{r.text[:3000]}")
+
+
 def add_cases():
     for way_out in ("chat", "responses", "messages", "google"):
         @case(f"every way in, out by {way_out}")
@@ -382,6 +553,18 @@ def add_cases():
                         check_pair(t, outer, way_in, way_out)
                     except Failed as e:
                         raise Failed(f"{way_in} -> {way_out}: {e}") from e
+
+
+    for way_out in ("chat", "responses", "messages", "google"):
+        @case(f"answers: out by {way_out}, back to each")
+        def _(t, way_out=way_out):
+            lines = [make_answer(random.Random(FIRST_SEED + i), i) for i in range(CASES_OF_A_PAIR // 2 or 1)]
+            with provider(lines) as inner, Server(**ways_out(inner)[way_out]) as outer:
+                for way_in in WAYS_IN:
+                    try:
+                        check_answers(t, outer, way_in, way_out, lines)
+                    except Failed as e:
+                        raise Failed(f"{way_out} -> {way_in}: {e}") from e
 
 
 add_cases()

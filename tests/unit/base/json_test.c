@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "base/json.h"
+#include "base/span.h"
 
 static void test_faults(void **state)
 {
@@ -125,12 +126,121 @@ static void test_writing(void **state)
     buf_fini(&b);
 }
 
+/* JSON from elsewhere goes into an event or a line of NDJSON: it must not end it. */
+static void test_raw_is_one_line(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1000);
+    struct json_out o = json_begin(&b);
+    str given = STR("{\r\n \"a\":\"\\n\xE2\x80\xA8\xE2\x80\xA9\xC2\x85\xE2\x82\xAC\"\n}");
+
+    json_raw(&o, given);
+    check_str(buf_str(&b), given);
+    buf_clear(&b);
+    o = json_begin(&b);
+    o.js_escapes = true;
+    json_raw(&o, given);
+    check_str(buf_str(&b), STR("{   \"a\":\"\\n\\u2028\\u2029\\u0085\xE2\x82\xAC\" }"));
+    buf_fini(&b);
+}
+
+static void test_paired(void **state)
+{
+    static const struct {
+        const char *text;
+        bool paired;
+    } cases[] = {
+        {"", true},
+        {"\"plain \\u00e9 \\\\ud83d\"", true}, /* a backslash, then letters */
+        {"\"\\ud83d\\ude00\"", true},
+        {"\"\\uD83D\\uDE00 \\ud83d\\ude00\"", true},
+        {"\"\\ud83d\"", false},
+        {"\"\\ude00\"", false},
+        {"\"\\ud83d\\u0041\"", false},
+        {"\"\\ud83d\\ud83d\\ude00\"", false},
+        {"\"\\ud83d\\ude0", false},
+        {"\\", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (json_is_paired(str_of(cases[i].text)) != cases[i].paired) fail_msg("%s", cases[i].text);
+}
+
+/* ---- span.h ---- */
+
+/* "key=value|" of each; elements have no key. */
+static void check_spans(const char *json, const char *want)
+{
+    struct span_iter it;
+    struct span s;
+    struct buf b;
+
+    buf_init(&b, 1000);
+    if (!span_open(&it, str_of(json)))
+        buf_add(&b, STR("neither"));
+    else
+        while (span_next(&it, &s)) buf_addf(&b, "%.*s=%.*s|", STR_ARG(s.key), STR_ARG(s.value));
+    if (!str_eq(buf_str(&b), str_of(want)))
+        print_error("%s\n got  %.*s\n want %s\n", json, STR_ARG(buf_str(&b)), want);
+    check_true(str_eq(buf_str(&b), str_of(want)));
+    buf_fini(&b);
+}
+
+static void test_spans(void **state)
+{
+    (void)state;
+    check_spans("{}", "");
+    check_spans(" [ ] ", "");
+    check_spans("3", "neither");
+    check_spans("", "neither");
+    check_spans("\xEF\xBB\xBF {\"a\" : 1.10 ,\n\"b\":[ 1, {\"x\":\"]}\"} ]}",
+                "a=1.10|b=[ 1, {\"x\":\"]}\"} ]|");
+    check_spans("{\"a\\\"b\":\"\\\\\",\"\":null}", "a\\\"b=\"\\\\\"|=null|");
+    check_spans("[1,\"a,b\",[],{},true,-0e1]", "=1|=\"a,b\"|=[]|={}|=true|=-0e1|");
+    check_str(span_get(STR("{\"a\":1,\"b\":2,\"a\":3}"), STR("a")), STR("3"));
+    check_true(span_get(STR("[1]"), STR("a")).at == NULL);
+}
+
+/* Whatever is cut off, no byte behind the end is looked at, and every walk ends. */
+static void test_spans_cut(void **state)
+{
+    static const char whole[] = "{\"a\":{\"b\":[1,\"x\\\"\",{}]},\"c\\u0041\":\"\\\\\",\"d\" : tru";
+    (void)state;
+    for (size_t cut = 0; cut < sizeof whole; cut++) {
+        char *alone = malloc(cut ? cut : 1); /* a sanitizer guards its end */
+        struct span_iter it;
+        struct span s;
+        size_t seen = 0;
+        memcpy(alone, whole, cut);
+        if (span_open(&it, str_span(alone, cut)))
+            while (span_next(&it, &s)) check_true(++seen < 10);
+        free(alone);
+    }
+}
+
+static void test_span_key(void **state)
+{
+    struct arena a;
+    struct span_iter it;
+    struct span s;
+
+    (void)state;
+    arena_init(&a, 0);
+    check_true(span_open(&it, STR("{\"m\\u006fdel\":1}")) && span_next(&it, &s));
+    check_str(span_key(s.key, &a), STR("model"));
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_faults),      cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_surrogates),  cmocka_unit_test(test_last_key_wins_and_bom),
-        cmocka_unit_test(test_raw_numbers), cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_faults),          cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_surrogates),      cmocka_unit_test(test_last_key_wins_and_bom),
+        cmocka_unit_test(test_raw_numbers),     cmocka_unit_test(test_writing),
+        cmocka_unit_test(test_raw_is_one_line), cmocka_unit_test(test_paired),
+        cmocka_unit_test(test_spans),           cmocka_unit_test(test_spans_cut),
+        cmocka_unit_test(test_span_key),
     };
     return cmocka_run_group_tests_name("base/json", tests, NULL, NULL);
 }
