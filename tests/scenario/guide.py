@@ -9,7 +9,7 @@ from harness import *
 
 ROOT = os.environ.get("SEMA_SOURCE_ROOT") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 DATA = os.environ.get("SEMA_SHARED_DATA", "")
-GUIDE = os.environ.get("SEMA_GUIDE") or os.path.join(DATA, "..", "guide.md")
+GUIDE = os.environ.get("SEMA_GUIDE") or (DATA and os.path.join(DATA, "..", "guide.md"))
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 # ---- the blocks ----
