@@ -273,6 +273,7 @@ struct backend_ops {
     /* Makes ready: loads a local model, or checks credential and model by a call that is free of
      * charge. `done` comes once, on the same loop.  ERR_NONE: ready (a note, if any, is a warning).
      * ERR_AUTH, ERR_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE, ERR_CREDENTIAL: for good;
+     * ERR_MODEL_NOT_FOUND: the provider says that there is no such model; the note names others.
      * ERR_NETWORK, ERR_TIMEOUT, ERR_OVERLOADED, ERR_RATE_LIMIT, ERR_SERVER: may pass. */
     void (*prepare)(struct backend *b, struct loop *l,
                     void (*done)(void *ctx, enum err e, const struct err_note *why), void *ctx);

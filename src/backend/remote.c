@@ -11,6 +11,8 @@ enum {
     LIST_NAMES = 5,
     OFFERS_MAX = 2048,
     PAGES_MAX = 8,
+    DETAIL_MS_MAX = 10 * 1000,
+    DETAIL_PATH_BYTES_MAX = 4096,
 };
 
 /* ---- opening ---- */
@@ -93,13 +95,17 @@ struct preparing {
     void *ctx;
     bool reach; /* any answer will do */
     int status;
-    bool llama; /* by its Server field */
+    bool llama;  /* by its Server field */
+    bool absent; /* the list came, without the model */
+    bool detail; /* this is the call for the one model, and `unlisted` what the list said */
+    struct err_note unlisted;
     struct fault_hints hints;
     struct buf body;
 
-    /* Of a list, over its pages: */
-    const char *path;
+    const char *path; /* of the list */
     void (*sign)(const struct backend *b, struct call *c);
+
+    /* Of a list, over its pages: */
     uint64_t until_ms; /* loop's clock */
     struct loop *loop;
     struct arena arena;
@@ -228,6 +234,12 @@ static int output_of(yyjson_val *model)
     return !out && json_get(model, "max_input_tokens") ? tokens_of(model, anthropic) : out;
 }
 
+static str model_of(const struct backend *b)
+{
+    str model = b->conf.model;
+    return str_starts(model, STR("models/")) ? str_tail(model, 7) : model;
+}
+
 static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note *why)
 {
     struct backend *b = p->backend;
@@ -236,11 +248,10 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
     struct names names = {0};
     char today[CLOCK_ISO_BYTES], text[300] = "";
     size_t n = 0;
-    str model = b->conf.model;
+    str model = model_of(b);
 
     if (!yyjson_is_arr(list)) list = json_get(root, "models");
     if (!yyjson_is_arr(list) || yyjson_arr_size(list) == 0) return;
-    if (str_starts(model, STR("models/"))) model = str_tail(model, 7);
     clock_iso(today, clock_wall_us());
     yyjson_arr_iter_init(list, &it);
     while ((m = yyjson_arr_iter_next(&it))) {
@@ -258,6 +269,7 @@ static void look_at_list(struct preparing *p, yyjson_val *root, struct err_note 
     for (size_t i = 0; i < names.count && n < sizeof text; i++)
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", i ? ", " : "",
                               STR_ARG(str_head(names.at[i], 60)));
+    p->absent = true;
     err_set(why, ERR_NONE, "the provider does not list the model \"%.*s\"; it has %s",
             STR_ARG(str_head(model, 100)), names.count ? text : "none");
 }
@@ -312,6 +324,56 @@ static void judge_list(struct preparing *p, enum err *e, struct err_note *why)
 static void start(const struct preparing *as, const char *path,
                   void (*sign)(const struct backend *b, struct call *c), uint32_t within_ms);
 
+static void add_escaped(struct buf *to, str s, const char *more)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.at[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     (c && strchr(more, c));
+        buf_addf(to, plain ? "%c" : "%%%02X", c);
+    }
+}
+
+/* A list may lag behind, so the model itself is asked for.  False: it cannot be. */
+static bool ask_detail(const struct preparing *p, const struct err_note *said)
+{
+    const struct backend *b = p->backend;
+    struct preparing as = {
+        .backend = p->backend, .done = p->done, .ctx = p->ctx, .detail = true, .unlisted = *said};
+    struct buf path;
+
+    buf_init(&path, DETAIL_PATH_BYTES_MAX);
+    buf_add(&path, str_head(str_of(p->path), str_find_char(str_of(p->path), '?')));
+    buf_add_char(&path, '/');
+    add_escaped(&path, model_of(b), "-._~/");
+    buf_add_char(&path, '\0');
+    bool can = !path.bad;
+    if (can)
+        start(&as, path.at, p->sign,
+              b->conf.total_ms < DETAIL_MS_MAX ? b->conf.total_ms : DETAIL_MS_MAX);
+    buf_fini(&path);
+    return can;
+}
+
+/* Neither listed nor known by name: there is no such model.  Less than that is only a warning: many
+ * a server has no such call, and some repeat the path that they do not know. */
+static void judge_detail(const struct preparing *p, enum err *e, struct err_note *why)
+{
+    str body = buf_str(&p->body);
+    yyjson_doc *doc = NULL;
+    struct fault f = {.e = ERR_NONE};
+
+    if (*e == ERR_NONE && p->status >= 400 && p->status < 500) {
+        if (json_read(&doc, body, LIST_DEPTH, JSON_PLAIN, NULL)) doc = NULL;
+        fault_read(&f, p->status, yyjson_doc_get_root(doc), body);
+    }
+    bool named = f.e == ERR_MODEL_NOT_FOUND && doc && str_find(body, STR("/models/")) == STR_NPOS &&
+                 str_find(body, model_of(p->backend)) != STR_NPOS;
+    *e = named ? ERR_MODEL_NOT_FOUND : ERR_NONE;
+    *why = p->unlisted;
+    yyjson_doc_free(doc);
+}
+
 static enum err add_page(struct preparing *p, yyjson_val *root)
 {
     yyjson_val *list = json_get(root, "data"), *m;
@@ -353,12 +415,7 @@ static const char *next_page(struct preparing *p, yyjson_val *root)
     if (mark.len == 0 || ++p->pages >= PAGES_MAX || p->count == OFFERS_MAX) return NULL;
     buf_init(&path, 4096);
     buf_addf(&path, "%s%c%s=", p->path, strchr(p->path, '?') ? '&' : '?', name);
-    for (size_t i = 0; i < mark.len; i++) {
-        unsigned char c = (unsigned char)mark.at[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        buf_addf(&path, plain ? "%c" : "%%%02X", c);
-    }
+    add_escaped(&path, mark, "-._~");
     const char *kept = path.bad ? NULL : arena_str(&p->arena, buf_str(&path)).at;
     buf_fini(&path);
     return kept;
@@ -414,8 +471,14 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     ctx = p->ctx;
     if (p->reach && p->status)
         e = ERR_NONE;
+    else if (p->detail)
+        judge_detail(p, &e, &note);
     else if (!e)
         judge_list(p, &e, &note);
+    if (!e && p->absent && ask_detail(p, &note)) {
+        preparing_free(p);
+        return;
+    }
     if (e && note.http_status < 0) note.http_status = 0;
     preparing_free(p);
     done(ctx, e, &note);
@@ -471,8 +534,8 @@ void remote_prepare(struct backend *b, struct loop *l, const char *path,
                     void *ctx)
 {
     (void)l;
-    start(&(struct preparing){.backend = b, .done = done, .ctx = ctx}, path, sign,
-          b->conf.total_ms);
+    start(&(struct preparing){.backend = b, .done = done, .ctx = ctx, .path = path, .sign = sign},
+          path, sign, b->conf.total_ms);
 }
 
 void remote_reach(struct backend *b, struct loop *l, remote_ready_fn *done, void *ctx)

@@ -555,15 +555,16 @@ static void test_prepare(void **state)
     check_int(strlen(ready_why.text), 0);
     check_int(backend_google.context_length(backend), 1048576);
 
-    conf.model = STR("gemini-1.5-pro"); /* gone: a warning that names others */
+    conf.model = STR("gemini-1.5-pro"); /* gone, by the list and by name: others are named */
     reopen(conf);
     prepare();
-    check_int(ready_err, ERR_NONE);
+    check_int(ready_err, ERR_MODEL_NOT_FOUND);
     check_true(strstr(ready_why.text, "gemini-2.5-pro") != NULL);
 
     conf.model = STR("text-embedding-9"); /* there, but not for answers */
     reopen(conf);
     prepare();
+    check_int(ready_err, ERR_NONE);
     check_true(strstr(ready_why.text, "does not list") != NULL);
 
     conf.key = STR("sk-wrong-key");

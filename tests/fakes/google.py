@@ -666,6 +666,17 @@ def models(p):
     p.answer(200, {"models": data})
 
 
+def model(p, name):
+    """The call for one model: it knows those that are listed nowhere, too."""
+    try:
+        check_key(p)
+    except Refusal as r:
+        return p.answer(r.status, r.body)
+    if ARGS.retired and re.match(RETIRED, name):
+        return p.answer(404, error(404, f"models/{name} is not found for API version v1beta, or is not supported for generateContent."))
+    p.answer(200, {"name": "models/" + name, "supportedGenerationMethods": ["generateContent"]})
+
+
 def route(p):
     path, _, query = p.path.partition("?")
     method = re.fullmatch(r"/v1beta/models/([^/:]+):(generateContent|streamGenerateContent)", path)
@@ -678,6 +689,8 @@ def route(p):
         return count_tokens(p) if other[2] == "countTokens" else embed(p)
     if p.method == "GET" and path == "/v1beta/models":
         return models(p)
+    if p.method == "GET" and path.startswith("/v1beta/models/"):
+        return model(p, urllib.parse.unquote(path[len("/v1beta/models/"):]))
     p.answer(404, "<html>404 (Not Found)</html>", "text/html")
 
 

@@ -4,6 +4,7 @@ that nobody filled in.  What the guide says is repeated here as far as it is a c
 When the guide itself is at hand (SEMA_SHARED_DATA/../guide.md, or SEMA_GUIDE), the first case sees that none of its
 blocks and names is missing here, and its blocks are used with their own comments."""
 import hashlib
+import urllib.parse
 
 from harness import *
 
@@ -315,9 +316,10 @@ def provider(kind):
             if kind == "google":
                 data = [{"name": "models/" + n, "supportedGenerationMethods": ["generateContent"]} for n in LIVING[kind]]
             return [Upstream.json(200, {"models": data} if kind == "google" else {"data": data, "has_more": False})]
-        error = {"openai": {"error": {"message": "The model does not exist", "type": "invalid_request_error", "code": "model_not_found"}},
-                 "anthropic": {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}},
-                 "google": {"error": {"code": 404, "message": "models/x is not found for API version v1beta", "status": "NOT_FOUND"}}}
+        name = urllib.parse.unquote(path.rpartition("/")[2].partition(":")[0]) if request["method"] == "GET" else "x"
+        error = {"openai": {"error": {"message": f"The model '{name}' does not exist", "type": "invalid_request_error", "code": "model_not_found"}},
+                 "anthropic": {"type": "error", "error": {"type": "not_found_error", "message": f"model: {name}"}},
+                 "google": {"error": {"code": 404, "message": f"models/{name} is not found for API version v1beta", "status": "NOT_FOUND"}}}
         return [Upstream.json(404, error[kind])]
     return Upstream(answer)
 
@@ -354,14 +356,18 @@ def retired(t):
         with provider(kind) as u, Server(**towards(kind, u, name)) as s:
             t.has(s.log_text(), f'does not list the model \\"{name}\\"; it has ')
             t.has(s.log_text(), nearest)
+            t.equal(s.get("/api/v1/backends").json()["backends"][0]["last_error"], "model_not_found")
             r = s.chat("hello")
             t.equal((r.status, r.code), (502, "provider_model_not_found"), name)
-            t.equal(s.get("/api/v1/backends").json()["backends"][0]["last_error"], "model_not_found")
             t.true(s.alive())
-            status, out, _ = run_sema("test-backends", "--ask", "--backend", kind, env=towards(kind, u, name))
-            t.equal(status, 1)
-            for part in ("unknown model", "see MODEL_NAME", nearest):
-                t.has(out, part)
+            for how in ("--ask", "--free"):
+                status, out, _ = run_sema("test-backends", how, "--backend", kind, env=towards(kind, u, name))
+                t.equal(status, 1)
+                for part in ("unknown model", "see MODEL_NAME", nearest):
+                    t.has(out, part)
+            r = s.post("/api/v1/model/switch", {"model_name": name + "-too"})
+            t.equal((r.status, r.detail, r.code), (404, "Model not found", "model_not_found"))
+            t.equal(s.post("/api/v1/model/switch", {"model_name": LIVING[kind][0]}).status, 200)
 
 
 @case("names as people say them: what is meant is said")
