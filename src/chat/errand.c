@@ -15,6 +15,8 @@ struct errand {
     void *ctx;
     struct arena arena; /* folded messages */
     struct task begin;
+    struct models *models;
+    struct models_asker *asker; /* the name may be in a list that is on its way */
     struct timer deadline;
     uint64_t deadline_ms, asked_us;
 
@@ -41,6 +43,8 @@ static void stop(struct errand *e, enum err result, const struct aside_end *end)
     struct usage usage = usage_unknown;
 
     timer_stop(&e->deadline);
+    if (e->asker) models_asker_leave(e->asker);
+    e->asker = NULL;
     if (e->aside) model_use_ops(e->use)->aside_cancel(e->aside);
     e->aside = NULL;
     if (e->waiting && model_line_wait_end(&e->line, 0, &e->wait)) e->waiting = false;
@@ -159,6 +163,20 @@ static void on_deadline(struct timer *t)
     end_with(e, ERR_TIMEOUT, &why);
 }
 
+static void on_lists(void *ctx, const struct models_offers *offers)
+{
+    struct errand *e = ctx;
+    struct err_note why = {.text = ""};
+    enum err err = models_line(e->models, false, e->asked.model, &e->line, &why);
+
+    (void)offers; /* the models know them */
+    e->asker = NULL;
+    if (err)
+        end_with(e, err, &why);
+    else
+        go(e);
+}
+
 enum err errand_start(struct errand **out, struct models *m, struct loop *l,
                       const struct errand_ask *ask, errand_fn *done, void *ctx,
                       struct err_note *why)
@@ -167,10 +185,13 @@ enum err errand_start(struct errand **out, struct models *m, struct loop *l,
 
     if (e == NULL) return err_set(why, ERR_MEMORY, "out of memory for a request");
     enum err err = models_line(m, false, ask->model, &e->line, why);
-    if (err) {
+    if (err == ERR_MODEL_NOT_FOUND && models_offers_may_tell(m))
+        e->asker = models_offers(m, l, on_lists, e);
+    if (err && !e->asker) {
         free(e);
         return err;
     }
+    e->models = m;
     e->loop = l;
     e->asked = *ask;
     e->done = done;
@@ -178,8 +199,10 @@ enum err errand_start(struct errand **out, struct models *m, struct loop *l,
     arena_init(&e->arena, 0);
     e->deadline_ms = loop_now_ms(l) + ask->total_ms;
     timer_set(&e->deadline, l, ask->total_ms, on_deadline);
-    e->begin.run = on_begin;
-    loop_post(l, &e->begin);
+    if (!e->asker) {
+        e->begin.run = on_begin;
+        loop_post(l, &e->begin);
+    }
     *out = e;
     return ERR_NONE;
 }

@@ -287,8 +287,9 @@ bool models_offers_may_tell(struct models *m)
 {
     pthread_mutex_lock(&m->lock);
     const struct offering *f = m->offering;
-    bool fresh = f && f->kept && models_now_ms() < f->kept_until_ms;
-    bool may = m->any && !fresh;
+    bool fresh = f && f->kept && models_now_ms() < f->kept_until_ms, may = false;
+    for (size_t i = 0; i < m->types_count && m->any && !fresh; i++)
+        may = may || (m->types[i].conf.ops->list && has_credential(m, &m->types[i].conf.conf));
     pthread_mutex_unlock(&m->lock);
     return may;
 }

@@ -25,6 +25,8 @@ struct reply {
     struct reply_events to;
     struct arena arena; /* folded messages */
     struct task begin;
+    struct models *models;
+    struct models_asker *asker; /* the name may be in a list that is on its way */
     struct timer deadline;
     uint64_t deadline_ms;
     int telling; /* depth of events; freed when it is 0 again */
@@ -91,6 +93,8 @@ static void stop(struct reply *r, enum err e, const struct err_note *why)
 {
     leave_model(r, e, why, NULL);
     timer_stop(&r->deadline);
+    if (r->asker) models_asker_leave(r->asker);
+    r->asker = NULL;
     if (r->waiting && model_line_wait_end(&r->line, r->n, &r->wait)) r->waiting = false;
     r->state = REPLY_OVER;
 }
@@ -545,6 +549,22 @@ static void on_begin(struct task *t)
     if (alive(r)) ask_next(r);
 }
 
+/* The lists are there, as far as they came: now the name means something, or never will. */
+static void on_lists(void *ctx, const struct models_offers *offers)
+{
+    struct reply *r = ctx;
+    struct err_note why = {.text = ""};
+    enum err e = models_line(r->models, r->asked.reasoning, r->asked.model, &r->line, &why);
+
+    (void)offers; /* the models know them */
+    r->asker = NULL;
+    r->end.unknown_name = e == ERR_MODEL_NOT_FOUND;
+    if (e)
+        finish(r, e, &why);
+    else
+        ask_next(r);
+}
+
 enum err reply_start(struct reply **out, struct models *m, struct loop *l,
                      const struct reply_ask *ask, struct reply_events to, struct err_note *why)
 {
@@ -552,10 +572,13 @@ enum err reply_start(struct reply **out, struct models *m, struct loop *l,
 
     if (r == NULL) return err_set(why, ERR_MEMORY, "out of memory for an answer");
     enum err e = models_line(m, ask->reasoning, ask->model, &r->line, why);
-    if (e) {
+    if (e == ERR_MODEL_NOT_FOUND && models_offers_may_tell(m))
+        r->asker = models_offers(m, l, on_lists, r);
+    if (e && !r->asker) {
         free(r);
         return e;
     }
+    r->models = m;
     r->loop = l;
     r->asked = *ask;
     r->to = to;
@@ -565,8 +588,10 @@ enum err reply_start(struct reply **out, struct models *m, struct loop *l,
     buf_init(&r->text, UPSTREAM_ANSWER_BYTES_MAX);
     r->deadline_ms = loop_now_ms(l) + ask->total_ms;
     timer_set(&r->deadline, l, ask->total_ms, on_deadline);
-    r->begin.run = on_begin;
-    loop_post(l, &r->begin);
+    if (!r->asker) {
+        r->begin.run = on_begin;
+        loop_post(l, &r->begin);
+    }
     *out = r;
     return ERR_NONE;
 }

@@ -103,6 +103,36 @@ def pages(t):
         t.has(calls[1], "after_id=paged-2")
 
 
+@case("a bare name in a provider's list means that model, also when nobody asked for the list before")
+def bare(t):
+    with Fake("openai", "--key", "k") as f, Server(SCRIPT, OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k", CLIENT_MODELS="any") as s:
+        body = {"model": "with-context", "messages": [{"role": "user", "content": "hello"}]}
+        r = s.post("/v1/chat/completions", body)
+        t.equal((r.status, r.json().get("model")), (200, "with-context"), r.text)
+        r = s.post("/v1/chat/completions", {**body, "model": "no-such", "stream": True})
+        t.equal((r.status, r.json()["error"]["code"]), (404, "model_not_found"), r.text)
+        t.has(r.json()["error"]["message"], "openai/")
+        t.equal(s.post("/v1/messages/count_tokens", {**body, "model": "no-such"}).status, 404)
+        t.equal(lists(f, "/v1/models"), 1)
+    with Upstream(lambda r: [30]) as silent, Server(SCRIPT, OPENAI_BASE_URL=silent.url, OPENAI_API_KEY="k", CLIENT_MODELS="any") as s:
+        began = time.monotonic()
+        r = s.post("/v1/chat/completions", {**body, "model": "no-such"})
+        t.equal((r.status, r.json()["error"]["code"], r.json()["error"]["param"]), (404, "model_not_found", "model"), r.text)
+        t.took(began, 1, 4)
+    with Upstream(lambda r: [30]) as silent, Server(SCRIPT, OPENAI_BASE_URL=silent.url, OPENAI_API_KEY="k", CLIENT_MODELS="any") as s:
+        for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/messages/count_tokens"):
+            c = s.connect()
+            c.send_request("POST", path, {"Content-Type": "application/json"}, json.dumps({**body, "model": "no-such", "input": "x"}))
+            wait_until(lambda: silent.requests, 5, "the list to be asked for")
+            c.reset()
+        t.equal(s.post("/v1/chat/completions", {**body, "model": "sema"}).status, 200)
+        c = s.connect()
+        c.send_request("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, json.dumps({**body, "model": "no-such"}))
+        began = time.monotonic()
+        t.equal(s.stop(), 0)
+        t.took(began, 0, 4)
+
+
 @case("Anthropic's shape, and its pages")
 def anthropic(t):
     with Fake("openai", "--key", "k") as f, Server(SCRIPT, OPENAI_BASE_URL=f.url + "/v1", OPENAI_API_KEY="k", CLIENT_MODELS="any",

@@ -59,7 +59,7 @@ static void on_counted(void *ctx, const struct errand_end *end)
                   LOG_STR("model", end->model_name), LOG_CSTR("code", err_row(what->e)->code),
                   LOG_CSTR("error", err_text(&what->why, what->e)),
                   LOG_CSTR("request_id", c->r->id));
-        served_fail_with(c, what->e, &what->why);
+        served_fail_start(c, what->e, &what->why);
         return;
     }
     buf_init(&body, ANSWER_BYTES_MAX);

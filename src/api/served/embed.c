@@ -151,7 +151,7 @@ static void on_embedded(void *ctx, const struct errand_end *end)
     if (e == ERR_NOT_FOUND)
         fail_without(c, end);
     else if (e)
-        served_fail_with(c, e, &end->what->why);
+        served_fail_start(c, e, &end->what->why);
     else
         answer(x, end);
 }
