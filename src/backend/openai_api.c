@@ -26,13 +26,18 @@ bool openai_needs_responses(const struct answer *a)
 static bool teach_responses(struct answer *a, const struct fault *f)
 {
     struct learned *l = a->backend->learned;
+    const struct openai_family *family = openai_family_of(a->q->model);
     bool told = fault_says(f, "/responses") || fault_says(f, "Responses API");
-    /* A server that has only the one does not know the other's address, or the model there. */
-    bool silent = f->status == 404 && openai_family_of(a->q->model)->only_responses;
+    /* A server that has only the one does not know the other's address, or the model there; and
+     * not everybody who refuses says what to do. */
+    bool silent = f->status == 404 && family->only_responses;
+    bool of_tools =
+        a->q->tools_count && (fault_says(f, "tool") || str_starts(f->param, STR("tool")));
+    bool by_table = of_tools && f->status < 500 && family->tools != TOOLS_FINE &&
+                    openai_family_is_known(a->q->model);
 
-    if (!told && !silent) return false;
+    if (!told && !silent && !by_table) return false;
     if (learned_get(l, a->q->model) & REFUSED_RESPONSES) return false;
-    bool of_tools = a->q->tools_count && fault_says(f, "tool");
     return learned_add(l, a->q->model, of_tools ? TOOLS_NEED_RESPONSES : NEEDS_RESPONSES);
 }
 

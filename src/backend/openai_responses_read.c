@@ -19,7 +19,7 @@ struct item {
     bool given;   /* text, summary or arguments came in deltas */
     bool named;   /* the call's id and name were given */
     bool signed_; /* its encrypted content was given */
-    int64_t part; /* of a summary: the last that was given */
+    int64_t part; /* the last of its parts that was given; -1: none */
 };
 
 /* ---- items ---- */
@@ -107,6 +107,19 @@ static void give_refusal(struct answer *a, str text)
     if (text.len == 0) return;
     a->refused = true;
     answer_text(a, text);
+}
+
+static void give_part(struct answer *a, size_t n, int64_t part, str text, bool refusal)
+{
+    struct item *it = item_at(a, n);
+
+    if (text.len == 0) return;
+    it->given = true;
+    if (part > it->part) it->part = part;
+    if (refusal)
+        give_refusal(a, text);
+    else
+        answer_text(a, text);
 }
 
 /* Parts of a summary are paragraphs, and so are the thoughts of two items. */
@@ -259,11 +272,7 @@ static void take_delta(struct answer *a, str type, yyjson_val *root)
     if (str_eq(type, STR("output_text.delta")) || refusal) {
         n = find_of_event(a, root, ITEM_MESSAGE);
         if (n == SIZE_MAX) return;
-        if (delta.len) item_at(a, n)->given = true;
-        if (refusal)
-            give_refusal(a, delta);
-        else
-            answer_text(a, delta);
+        give_part(a, n, json_get_int(root, "content_index", 0), delta, refusal);
     } else if (str_eq(type, STR("function_call_arguments.delta"))) {
         n = find_of_event(a, root, ITEM_CALL);
         if (n != SIZE_MAX) give_call(a, n, STR_NONE, STR_NONE, delta);
@@ -278,9 +287,27 @@ static void take_delta(struct answer *a, str type, yyjson_val *root)
 /* The whole of what deltas gave; it counts where none came. */
 static void take_done(struct answer *a, str type, yyjson_val *root)
 {
-    if (!str_eq(type, STR("function_call_arguments.done")))
-        return; /* the item's end has the rest */
-    size_t n = find_of_event(a, root, ITEM_CALL);
+    bool refusal = str_eq(type, STR("refusal.done"));
+    bool summary = str_eq(type, STR("reasoning_summary_text.done"));
+    size_t n;
+
+    if (str_eq(type, STR("output_text.done")) || refusal) {
+        int64_t part = json_get_int(root, "content_index", 0);
+        n = find_of_event(a, root, ITEM_MESSAGE);
+        if (n == SIZE_MAX || part <= item_at(a, n)->part) return;
+        give_part(a, n, part, json_get_str(root, refusal ? "refusal" : "text"), refusal);
+        return;
+    }
+    if (summary || str_eq(type, STR("reasoning_text.done"))) {
+        int64_t part = json_get_int(root, summary ? "summary_index" : "content_index", 0);
+        n = find_of_event(a, root, ITEM_REASONING);
+        if (n == SIZE_MAX || part <= item_at(a, n)->part) return;
+        give_thought(a, n, part, summary ? REASONING_CONTENT : REASONING_PLAIN,
+                     json_get_str(root, "text"));
+        return;
+    }
+    if (!str_eq(type, STR("function_call_arguments.done"))) return;
+    n = find_of_event(a, root, ITEM_CALL);
     if (n == SIZE_MAX) return;
     bool given = item_at(a, n)->given;
     give_call(a, n, STR_NONE, json_get_str(root, "name"),

@@ -52,6 +52,7 @@ ROWS(plain,
     {"unknown", "t:a done:stop", 1},
     {"empty-output", "t:seen before done:stop", 1},
     {"done-only", "r:Hm t:all c0:call_a:f a0:{\"a\":1} done:tool_calls", 1},
+    {"parts-done", "r:Hm\n\nso t:ab done:stop", 1},
     {"last-only", "t:all c0:call_a:f a0:{} done:tool_calls", 1},
     {"path", "t:/v1/responses done:stop", 1},
     {"headers", "t:{\"authorization\": \"Bearer sk-test-key-1234\", \"openai-organization\": \"org-1\", "

@@ -355,6 +355,20 @@ def case_done_only(p):  # items without deltas: they count from their end
     s.finish(output=False)
 
 
+def case_parts_done(p):  # each part tells at its end what it was; the item's end and the last event say nothing
+    s = Stream(p)
+    n = s.add("reasoning", summary=[])
+    for i, text in enumerate(("Hm", "so")):
+        s.event("response.reasoning_summary_text.done", item_id=s.output[n]["id"], output_index=n, summary_index=i, text=text)
+    s.done(n)
+    n = s.add("message", role="assistant", content=[])
+    s.delta("output_text", n, "a", content_index=0)
+    for i, text in enumerate(("a", "b")):
+        s.event("response.output_text.done", item_id=s.output[n]["id"], output_index=n, content_index=i, text=text)
+    s.done(n)
+    s.finish(output=False)
+
+
 def case_last_only(p):  # nothing but the last event
     s = Stream(p)
     s.output = [{"id": "m", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "all"}]},
