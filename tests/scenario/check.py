@@ -144,7 +144,7 @@ def health(t):
 
 @case("--health answers while the model is being made ready, and on IPv6")
 def early(t):
-    with Server(script=[{"prepare": {"wait_ms": 60000}}], wait_ready=False) as s:
+    with Server(script=[{"prepare": {"error": "overloaded", "times": 1000}}], wait_ready=False) as s:
         t.equal(run_sema("check", "--health", env={"PORT": s.port}), (0, "", ""))
     if not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6") or "lo" not in open("/proc/net/if_inet6").read():
         return
