@@ -1,0 +1,157 @@
+/* A request of the same dialect in and out, by OpenAI's and Anthropic's own rules: what came, and
+ * what goes up, byte for byte (providers.md 3.1, 5.1, 5.2; openai-compat.md 1.2). */
+#include "check.h"
+
+#include "pass_write.h"
+
+#include "api/served/anthropic.h"
+#include "api/served/openai.h"
+#include "base/loop.h"
+#include "http/server.h"
+
+static struct loop *loop;
+
+static int setup(void **state)
+{
+    (void)state;
+    return loop_new(&loop, NULL) ? 1 : 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+typedef bool read_fn(struct served *s, yyjson_val *root, struct family_error *why);
+
+struct row {
+    const char *model, *came, *sent;
+    uint64_t learned;
+};
+
+static void check_row(const struct backend_ops *ops, read_fn *read, const struct row *row)
+{
+    struct request r = {.body = str_of(row->came)};
+    struct call call = {.r = &r};
+    struct served s = {.call = &call, .arena = &r.arena, .ask = ask_none};
+    struct family_error bad = {0};
+    struct buf sent;
+    yyjson_doc *doc;
+
+    arena_init(&r.arena, 0);
+    buf_init(&sent, 1 << 20);
+    check_int(json_read(&doc, r.body, 512, JSON_RAW_NUMBERS, NULL), ERR_NONE);
+    if (!read(&s, yyjson_doc_get_root(doc), &bad))
+        fail_msg("%s: %.*s", row->came, STR_ARG(bad.message));
+    s.ask.model = str_of(row->model);
+    s.ask.stream = s.stream;
+    pass_write(ops, &s.ask, loop, row->learned, &sent);
+    if (!str_eq(buf_str(&sent), str_of(row->sent))) print_error("came %s\n", row->came);
+    check_str(buf_str(&sent), str_of(row->sent));
+    buf_fini(&sent);
+    yyjson_doc_free(doc);
+    arena_fini(&r.arena);
+}
+
+#define ASKED "\"messages\":[ {\"role\":\"user\",\"content\":\"a\"}]"
+#define TOOL                                                                                       \
+    "[ "                                                                                           \
+    "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\","     \
+    "\"x\":1.10}}}]"
+
+static void test_openai(void **state)
+{
+    /* clang-format off */
+    static const struct row rows[] = {
+        /* Fields of the API pass, fields that OpenAI would refuse do not. */
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"temperature\":0.70,\"top_k\":4,\"odd\":1,\"metadata\":{ },\"store\":false,"
+                   "\"verbosity\":\"low\",\"prompt_cache_key\":\"k\",\"user\":\"u\",\"logprobs\":true,\"top_logprobs\":2}",
+                   "{\"model\":\"gpt-4o\"," ASKED ",\"temperature\":0.70,\"metadata\":{ },\"store\":false,"
+                   "\"verbosity\":\"low\",\"prompt_cache_key\":\"k\",\"user\":\"u\",\"logprobs\":true,\"top_logprobs\":2}", 0},
+        /* A model that reasons: other names, no sampling. */
+        {"o3", "{\"max_tokens\":5,\"model\":\"x\"," ASKED ",\"temperature\":0.5,\"logprobs\":true,\"stop\":\"x\",\"reasoning_effort\":\"low\"}",
+               "{\"model\":\"o3\"," ASKED ",\"reasoning_effort\":\"low\",\"max_completion_tokens\":5}", 0},
+        /* Whole numbers written as others; both names of the limit. */
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"max_tokens\":100.0,\"max_completion_tokens\":7}",
+                   "{\"model\":\"gpt-4o\"," ASKED ",\"max_tokens\":7}", 0},
+        /* Tools: the list as it came; an empty one is none; those that only OpenAI runs are not ours to ask. */
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"tools\":" TOOL ",\"tool_choice\":\"auto\"}",
+                   "{\"model\":\"gpt-4o\"," ASKED ",\"tools\":" TOOL ",\"tool_choice\":\"auto\"}", 0},
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":true}",
+                   "{\"model\":\"gpt-4o\"," ASKED "}", 0},
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}, {\"type\":\"function\","
+                   "\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"x\":1.10}}}]}",
+                   "{\"model\":\"gpt-4o\"," ASKED ",\"tools\":[{\"type\":\"function\","
+                   "\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"x\":1.10}}}]}", 0},
+        /* More stops than OpenAI takes. */
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}",
+                   "{\"model\":\"gpt-4o\"," ASKED ",\"stop\":[\"a\",\"b\",\"c\",\"d\"]}", 0},
+        /* What an answer of ours has and no request may: in one message only. */
+        {"gpt-4o", "{\"model\":\"x\",\"messages\":[{\"role\":\"user\", \"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\","
+                   "\"reasoning_content\":\"hm\",\"refusal\":null},{\"role\":\"user\",\"content\":\"c\"}]}",
+                   "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"user\", \"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\","
+                   "\"refusal\":null},{\"role\":\"user\",\"content\":\"c\"}]}", 0},
+        /* "developer" is OpenAI's word. */
+        {"gpt-4o", "{\"model\":\"x\",\"messages\":[{\"role\":\"developer\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"c\"}]}",
+                   "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"developer\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"c\"}]}", 0},
+        /* A form in JSON of which nobody speaks. */
+        {"gpt-4o", "{\"model\":\"x\"," ASKED ",\"response_format\":{\"type\":\"json_object\"}}",
+                   "{\"model\":\"gpt-4o\",\"messages\":[{\"role\":\"system\",\"content\":\"Answer with a JSON object.\"},"
+                   "{\"role\":\"user\",\"content\":\"a\"}],\"response_format\":{\"type\":\"json_object\"}}", 0},
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_row(&backend_openai, openai_read_chat, &rows[i]);
+}
+
+#define HEAD "\"max_tokens\":100,\"messages\":[ {\"role\":\"user\",\"content\":\"a\"}]"
+
+static void test_anthropic(void **state)
+{
+    /* clang-format off */
+    static const struct row rows[] = {
+        {"claude-haiku-4-5", "{\"model\":\"x\"," HEAD ",\"temperature\":0.50,\"odd\":1,\"service_tier\":\"auto\",\"metadata\":{\"user_id\":\"u\"}}",
+                             "{\"model\":\"claude-haiku-4-5\"," HEAD ",\"temperature\":0.50,\"service_tier\":\"auto\",\"metadata\":{\"user_id\":\"u\"}}", 0},
+        /* No sampling; a budget where only efforts are known; more tokens than the model has. */
+        {"claude-sonnet-5", "{\"model\":\"x\"," HEAD ",\"temperature\":0.5,\"top_k\":3}", "{\"model\":\"claude-sonnet-5\"," HEAD "}", 0},
+        {"claude-sonnet-5", "{\"model\":\"x\"," HEAD ",\"thinking\":{\"type\":\"adaptive\"}}",
+                            "{\"model\":\"claude-sonnet-5\"," HEAD ",\"thinking\":{\"type\":\"adaptive\"}}", 0},
+        {"claude-sonnet-5", "{\"model\":\"x\"," HEAD ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":2000}}",
+                            "{\"model\":\"claude-sonnet-5\"," HEAD ",\"thinking\":{\"type\":\"adaptive\",\"display\":\"summarized\"},"
+                            "\"output_config\":{\"effort\":\"medium\"}}", 0},
+        /* An effort alone is no wish for thinking; with it, none is none. */
+        {"claude-sonnet-5", "{\"model\":\"x\"," HEAD ",\"output_config\":{ \"effort\":\"high\"}}",
+                            "{\"model\":\"claude-sonnet-5\"," HEAD ",\"output_config\":{ \"effort\":\"high\"}}", 0},
+        {"claude-opus-5", "{\"model\":\"x\"," HEAD ",\"thinking\":{ \"type\":\"disabled\"},\"output_config\":{\"effort\":\"low\"}}",
+                          "{\"model\":\"claude-opus-5\"," HEAD ",\"thinking\":{ \"type\":\"disabled\"},\"output_config\":{\"effort\":\"low\"}}", 0},
+        {"claude-sonnet-5-5", "{\"model\":\"x\"," HEAD ",\"thinking\":{\"type\":\"disabled\"}}", "{\"model\":\"claude-sonnet-5-5\"," HEAD "}", 0},
+        {"claude-haiku-4-5", "{\"model\":\"x\"," HEAD ",\"output_config\":{\"effort\":\"high\"}}", "{\"model\":\"claude-haiku-4-5\"," HEAD "}", 0},
+        /* A tool's schema must be an object's; the vendor's own tools are left out; the rest stays. */
+        {"claude-haiku-4-5", "{\"model\":\"x\"," HEAD ",\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"},{ \"name\":\"f\",\"input_schema\":"
+                             "{\"type\":\"object\"},\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}},{\"name\":\"g\",\"input_schema\":{}}]}",
+                             "{\"model\":\"claude-haiku-4-5\"," HEAD ",\"tools\":[{ \"name\":\"f\",\"input_schema\":"
+                             "{\"type\":\"object\"},\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}},"
+                             "{\"name\":\"g\",\"input_schema\":{\"type\":\"object\",\"properties\":{}}}]}", 0},
+        /* Long answers are asked for as a stream, whatever the client asked. */
+        {"claude-sonnet-5", "{\"model\":\"x\",\"max_tokens\":64000,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"stream\":false}",
+                            "{\"model\":\"claude-sonnet-5\",\"max_tokens\":64000,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"stream\":true}", 0},
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_row(&backend_anthropic, anthropic_read, &rows[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_openai),
+        cmocka_unit_test(test_anthropic),
+    };
+    return cmocka_run_group_tests_name("api/pass", tests, setup, teardown);
+}

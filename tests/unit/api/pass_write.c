@@ -1,0 +1,27 @@
+#include "check.h"
+
+#include "pass_write.h"
+
+#include "backend/dialect.h"
+
+void pass_write(const struct backend_ops *ops, const struct ask *q, struct loop *l,
+                uint64_t learned, struct buf *out)
+{
+    const struct backend_conf conf = {.type = ops->type, .model = q->model, .key = STR("k")};
+    struct err_note why = {.text = ""};
+    struct call c = {.stream = true};
+    struct backend *b;
+
+    check_int(ops->open(&b, &conf, &why), ERR_NONE);
+    check_true(b->official);
+    if (learned) learned_add(b->learned, q->model, learned);
+    struct answer a = {.backend = b, .dialect = b->dialect, .loop = l, .q = q};
+    arena_init(&c.arena, 0);
+    buf_init(&c.body, 1 << 20);
+    check_int(b->dialect->write(&a, &c, &why), ERR_NONE);
+    check_int(c.stream, q->stream || q->max_tokens > 20000);
+    buf_add(out, buf_str(&c.body));
+    buf_fini(&c.body);
+    arena_fini(&c.arena);
+    ops->close(b);
+}
