@@ -11,9 +11,10 @@
  *   gpt-6* and unknown ids                    Responses for the effort max
  *   all others                                chat completions
  *
- * That is how OpenAI itself is asked.  Another server is asked in chat completions, until it says
- * "/v1/responses" in a refusal, or 404 to an id that has only those; an address that ends in
- * /responses has nothing else. */
+ * That holds for OpenAI's ids behind any address, and for unknown ones at api.openai.com.  Other
+ * ids are asked in chat completions elsewhere, until a refusal names "/v1/responses"; who has no
+ * such route (404, 405, 501) is asked in chat completions.  An address that ends in /responses has
+ * nothing else. */
 #ifndef SEMA_BACKEND_OPENAI_IN_H
 #define SEMA_BACKEND_OPENAI_IN_H
 
