@@ -313,6 +313,32 @@ def parallel(t):
         t.equal(got, {n: f"number {n}" + "." * 20 for n in range(50)})
 
 
+@case("completions of several prompts: a choice each, in their order, usage of all")
+def completions_many(t):
+    with Server(SCRIPT, STREAM_RESCUE="off", PROVIDER_RETRIES="0") as s:
+        path, prompts = "/v1/completions", ["hello", "long", "hello"]
+        a = s.post(path, {"model": "sema", "prompt": prompts}).json()
+        t.equal([(c["index"], c["text"], c["finish_reason"]) for c in a["choices"]],
+                [(0, "Hello you", "stop"), (1, "half an ans", "length"), (2, "Hello you", "stop")])
+        t.true(a["usage"]["completion_tokens"] > 6 and a["usage"]["total_tokens"] == a["usage"]["prompt_tokens"] + a["usage"]["completion_tokens"])
+        out = chunks(t, s.post(path, {"model": "sema", "prompt": prompts, "stream": True, "stream_options": {"include_usage": True}}))
+        t.true(out[-1]["choices"] == [] and out[-1]["usage"]["total_tokens"] > 12)
+        choices = [c["choices"][0] for c in out if c["choices"]]
+        t.equal(["".join(c["text"] for c in choices if c["index"] == i) for i in range(3)], ["Hello you", "half an ans", "Hello you"])
+        t.equal([c["index"] for c in choices], sorted(c["index"] for c in choices))
+        t.equal([(c["index"], c["finish_reason"]) for c in choices if c["finish_reason"]], [(0, "stop"), (1, "length"), (2, "stop")])
+        error(t, s.post(path, {"model": "sema", "prompt": ["hello", "busy"]}), 429, "rate_limit_error", "rate_limit_exceeded")
+        data = frames(s.post(path, {"model": "sema", "prompt": ["hello", "cut", "hello"], "stream": True}).text)
+        t.keys(json.loads(data[-1]), "error")
+        with s.connect() as c:
+            c.send_request("POST", path, {"Content-Type": "application/json"}, json.dumps({"model": "sema", "prompt": ["hello", "silent"], "stream": True}))
+            time.sleep(0.3)
+            c.reset()
+        began = time.monotonic()
+        t.equal(s.stop(), 0)
+        t.took(began, 0, 1.5)
+
+
 @case("completions: a text that goes on, whole and streamed")
 def completions(t):
     with Server(SCRIPT) as s:
@@ -324,7 +350,8 @@ def completions(t):
         out = chunks(t, s.post("/v1/completions", {"model": "sema", "prompt": "hello", "stream": True}))
         t.equal("".join(c["choices"][0]["text"] for c in out), "Hello you")
         t.equal([c["choices"][0]["finish_reason"] for c in out][-2:], [None, "stop"])
-        for fields, param in (({"prompt": [1, 2]}, "prompt"), ({}, "prompt"), ({"prompt": "x", "echo": True}, "echo")):
+        for fields, param in (({"prompt": [1, 2]}, "prompt"), ({}, "prompt"), ({"prompt": "x", "echo": True}, "echo"), ({"prompt": []}, "prompt"),
+                              ({"prompt": ["a", 1]}, "prompt"), ({"prompt": [[1]]}, "prompt"), ({"prompt": ["x"] * 129}, "prompt")):
             bad(t, s.post("/v1/completions", {"model": "sema", **fields}), param)
 
 

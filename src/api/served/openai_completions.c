@@ -1,4 +1,4 @@
-/* POST /v1/completions: a text to go on from, and one answer (openai-compat.md section 6).
+/* POST /v1/completions: texts to go on from, and an answer to each (openai-compat.md section 6).
  * Upstreams have no such call: the prompt goes as the message of a user. */
 #include <stdio.h>
 
@@ -13,32 +13,67 @@ static bool wrong(struct family_error *why, const char *param, const char *text)
     return false;
 }
 
-static bool read_prompt(struct served *s, yyjson_val *root, struct family_error *why)
-{
-    yyjson_val *v = json_get(root, "prompt");
-    struct served_messages m;
+enum { PROMPTS_MAX = 128 };
 
-    if (yyjson_is_arr(v)) {
-        if (yyjson_arr_size(v) != 1)
-            return wrong(why, "prompt", "prompt: one text is answered at a time");
-        v = yyjson_arr_get_first(v);
-    }
-    if (!yyjson_is_str(v))
-        return wrong(why, "prompt", "prompt: expected a string (token ids are not taken)");
-    str suffix = json_get_str(root, "suffix"), prompt = json_str(v);
-    if (suffix.len)
+/* Several prompts are answered one after the other, each as the choice of its index. */
+struct own {
+    const str *prompts;
+    size_t count, at;
+    str suffix;
+    str *texts;
+    const char **finishes;
+    struct usage sum;
+};
+
+static bool ask_for(struct served *s, size_t at)
+{
+    struct own *own = s->own;
+    struct served_messages m;
+    str prompt = own->prompts[at];
+
+    if (own->suffix.len)
         prompt = arena_strf(
             s->arena,
             "Write only what belongs between these two parts of a text.\n\nBefore:\n%.*s\n\n"
             "After:\n%.*s",
-            STR_ARG(prompt), STR_ARG(suffix));
+            STR_ARG(prompt), STR_ARG(own->suffix));
     served_messages_init(&m, s->arena);
     served_message(&m, ROLE_USER);
     served_part(&m, PART_TEXT)->text = prompt;
-    if (m.bad || prompt.at == NULL) return wrong(why, "prompt", "prompt: out of memory");
+    if (m.bad || prompt.at == NULL) return false;
+    own->at = at;
     s->ask.messages = m.at;
     s->ask.messages_count = m.count;
     return true;
+}
+
+static bool read_prompt(struct served *s, yyjson_val *root, struct family_error *why)
+{
+    yyjson_val *v = json_get(root, "prompt"), *each;
+    size_t count = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
+    struct own *own = arena_new(s->arena, struct own);
+    str *prompts = arena_array(s->arena, str, count + 1);
+
+    if (count == 0 || count > PROMPTS_MAX)
+        return wrong(why, "prompt", "prompt: expected 1 to 128 texts");
+    if (own) own->texts = arena_array(s->arena, str, count);
+    if (own) own->finishes = arena_array(s->arena, const char *, count);
+    if (!own || !prompts || !own->texts || !own->finishes)
+        return wrong(why, "prompt", "prompt: out of memory");
+    prompts[0] = json_str(v);
+    yyjson_arr_iter it = yyjson_arr_iter_with(v);
+    for (size_t i = 0; (each = yyjson_arr_iter_next(&it)); i++) {
+        if (!yyjson_is_str(each)) v = NULL;
+        prompts[i] = json_str(each);
+    }
+    if (!yyjson_is_str(v) && !yyjson_is_arr(v))
+        return wrong(why, "prompt",
+                     "prompt: expected a string or strings (token ids are not taken)");
+    own->prompts = prompts;
+    own->count = count;
+    own->suffix = json_get_str(root, "suffix");
+    s->own = own;
+    return ask_for(s, 0) || wrong(why, "prompt", "prompt: out of memory");
 }
 
 static bool read(struct served *s, yyjson_val *root, struct family_error *why)
@@ -52,7 +87,17 @@ static bool read(struct served *s, yyjson_val *root, struct family_error *why)
     return read_prompt(s, root, why);
 }
 
-static void put_object(struct served *s, struct json_out *o, str text, const char *finish)
+static void put_choice(struct json_out *o, size_t index, str text, const char *finish)
+{
+    json_object(o);
+    json_key(o, "text"), json_text(o, text);
+    json_key(o, "index"), json_int(o, (int64_t)index);
+    json_key(o, "logprobs"), json_null(o);
+    json_key(o, "finish_reason"), json_text_or_null(o, str_of(finish));
+    json_end_object(o);
+}
+
+static void open_object(struct served *s, struct json_out *o)
 {
     char id[64];
 
@@ -63,25 +108,32 @@ static void put_object(struct served *s, struct json_out *o, str text, const cha
     json_key(o, "created"), json_int(o, s->created_s);
     json_key(o, "model"), json_text(o, s->model_name);
     json_key(o, "choices"), json_array(o);
-    if (text.at) {
-        json_object(o);
-        json_key(o, "text"), json_text(o, text);
-        json_key(o, "index"), json_int(o, 0);
-        json_key(o, "logprobs"), json_null(o);
-        json_key(o, "finish_reason"), json_text_or_null(o, str_of(finish));
-        json_end_object(o);
-    }
-    json_end_array(o);
+}
+
+/* The answer to one prompt is complete. */
+static void keep(struct served *s, const struct reply_end *end)
+{
+    struct own *own = s->own;
+    struct usage u = served_usage(s, end);
+
+    own->texts[own->at] = s->got.text.len ? arena_str(s->arena, buf_str(&s->got.text)) : STR("");
+    own->finishes[own->at] = openai_finish(end->finish);
+    own->sum.prompt_tokens += u.prompt_tokens;
+    own->sum.completion_tokens += u.completion_tokens;
+    own->sum.cached_tokens += u.cached_tokens;
+    own->sum.reasoning_tokens += u.reasoning_tokens;
 }
 
 static void whole(struct served *s, const struct reply_end *end, struct buf *out)
 {
     struct json_out o = json_begin(out);
-    struct usage usage = served_usage(s, end);
+    struct own *own = s->own;
 
-    put_object(s, &o, s->got.text.len ? buf_str(&s->got.text) : STR(""),
-               openai_finish(end->finish));
-    json_key(&o, "usage"), openai_put_usage(&o, &usage);
+    keep(s, end);
+    open_object(s, &o);
+    for (size_t i = 0; i < own->count; i++) put_choice(&o, i, own->texts[i], own->finishes[i]);
+    json_end_array(&o);
+    json_key(&o, "usage"), openai_put_usage(&o, &own->sum);
     json_end_object(&o);
 }
 
@@ -95,7 +147,9 @@ static void frame(struct served *s, str text, const char *finish, const struct u
 {
     struct json_out o = served_frame(out, NULL);
 
-    put_object(s, &o, text, finish);
+    open_object(s, &o);
+    if (text.at) put_choice(&o, ((struct own *)s->own)->at, text, finish);
+    json_end_array(&o);
     if (usage) json_key(&o, "usage"), openai_put_usage(&o, usage);
     json_end_object(&o);
     served_frame_end(out);
@@ -123,12 +177,22 @@ static void no_args(struct served *s, int index, str fragment, struct buf *out)
 
 static void end(struct served *s, const struct reply_end *e, struct buf *out)
 {
+    struct own *own = s->own;
+
+    keep(s, e);
     frame(s, STR(""), openai_finish(e->finish), NULL, out);
-    if (s->include_usage) {
-        struct usage usage = served_usage(s, e);
-        frame(s, STR_NONE, NULL, &usage, out);
-    }
+    if (s->include_usage) frame(s, STR_NONE, NULL, &own->sum, out);
     buf_add(out, STR("data: [DONE]\n\n"));
+}
+
+static bool next(struct served *s, const struct reply_end *e, struct buf *out)
+{
+    struct own *own = s->own;
+
+    if (own->at + 1 == own->count) return false;
+    keep(s, e);
+    if (out) frame(s, STR(""), openai_finish(e->finish), NULL, out);
+    return ask_for(s, own->at + 1);
 }
 
 static const struct served_dialect dialect = {
@@ -144,6 +208,7 @@ static const struct served_dialect dialect = {
     .end = end,
     .fail = openai_stream_fail,
     .ping = openai_stream_ping,
+    .next = next,
 };
 
 void served_openai_completions(struct call *c)

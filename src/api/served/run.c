@@ -421,6 +421,26 @@ static bool read_session(struct served *s, struct family_error *why)
     return false;
 }
 
+static enum err start(struct served *s, struct err_note *why);
+
+/* Another part of the request is asked now: nothing ends yet. */
+static bool goes_on(struct served *s, const struct reply_end *end)
+{
+    struct err_note why = {.text = ""};
+
+    if (s->dialect->next == NULL) return false;
+    if (!s->dialect->next(s, end, s->stream ? open_frame(s) : NULL)) return false;
+    if (s->stream) flush(s);
+    buf_clear(&s->got.text);
+    buf_clear(&s->got.reasoning);
+    enum err e = start(s, &why);
+    if (e)
+        fail_reply(s, e, &why);
+    else if (s->paused)
+        reply_pause(s->reply, true);
+    return true;
+}
+
 static void on_done(void *ctx, const struct reply_end *end)
 {
     struct served *s = ctx;
@@ -430,6 +450,8 @@ static void on_done(void *ctx, const struct reply_end *end)
     s->end.unknown_name = end->unknown_name;
     if (end->e || got_bad(s))
         fail_reply(s, end->e ? end->e : ERR_MEMORY, &end->why);
+    else if (goes_on(s, end))
+        return;
     else if (s->session.at)
         store(s, end);
     else if (s->stream)
@@ -488,10 +510,12 @@ static enum err start(struct served *s, struct err_note *why)
 {
     struct call *c = s->call;
     const struct conf *conf = c->api->conf;
+    uint64_t most_ms = (uint64_t)conf->provider_total_timeout_ms * (s->stream ? 2 : 1);
+    uint64_t gone_ms = (clock_mono_us() - s->began_us) / 1000; /* of all parts together */
     struct reply_ask ask = {
         .ask = &s->ask,
         .model = s->model,
-        .total_ms = (uint64_t)conf->provider_total_timeout_ms * (s->stream ? 2 : 1),
+        .total_ms = gone_ms < most_ms ? most_ms - gone_ms : 1,
         .rescue = conf->stream_rescue,
         .hold = !s->stream,
         .reasoning_hidden = !s->thinking,

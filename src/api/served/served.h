@@ -48,6 +48,9 @@ struct served_dialect {
     void (*fail)(struct served *s, const struct family_error *e,
                  struct buf *out); /* after the head */
     void (*ping)(struct served *s, struct buf *out);
+    /* A part of the request is answered: true when s->ask is now the next part, with what is to be
+     * said before it in `out` (NULL when it is no stream).  May be NULL: there is one part. */
+    bool (*next)(struct served *s, const struct reply_end *end, struct buf *out);
     bool composes;  /* `whole` is of what these events made of s->own: they are called for it too */
     bool has_items; /* what reasoning must bring back is always a token of token.h */
     bool signs_text; /* `signature` also takes those of text, of the kind PART_TEXT */
