@@ -1,7 +1,7 @@
 // openai: chat completions, completions, responses, models.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
-import { KEY } from "./server.mjs";
+import { KEY, fake, serve } from "./server.mjs";
 
 const say = (content) => [{ role: "user", content }];
 const delta = (chunk) => chunk.choices[0]?.delta?.content;
@@ -67,6 +67,24 @@ export const own = {
     const t = await api.responses.stream({ model: "sema", input: "think" }).finalResponse();
     assert.deepEqual(t.output.map((i) => i.type), ["reasoning", "message"]);
     assert.equal(t.output_text, "42");
+  },
+  async "embeddings, in the packed form that it asks for by default"() {
+    const f = await fake("openai", "key-of-the-server");
+    const s = await serve({ env: { MODEL_TYPE: "openai", MODEL_NAME: "hello", OPENAI_BASE_URL: f.url + "/v1", OPENAI_API_KEY: "key-of-the-server" } });
+    try {
+      const { api } = client(s.url, KEY);
+      const rounded = (r) => r.data.map((d) => Array.from(d.embedding, (n) => Math.round(n * 1000) / 1000));
+      for (const model of ["openai/embed-x", "openai/embed-floats"]) {
+        const r = await api.embeddings.create({ model, input: ["hello", "a"] });
+        assert.deepEqual(rounded(r), [[5, 0, 0.1], [1, 1, 0.1]]);
+        assert.equal(r.usage.total_tokens, 6);
+      }
+      assert.deepEqual(rounded(await api.embeddings.create({ model: "openai/embed-x", input: "hello", dimensions: 2, encoding_format: "float" })), [[5, 0]]);
+      await assert.rejects(api.embeddings.create({ model: "none", input: "x" }), OpenAI.NotFoundError);
+    } finally {
+      s.stop();
+      f.stop();
+    }
   },
   async "errors by their class and field"(url) {
     const { api } = client(url, KEY);

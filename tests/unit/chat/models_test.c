@@ -296,9 +296,71 @@ static void test_nobody_ready(void **state)
     check_str(str_of(c.seen), STR("failed:model_not_ready"));
 }
 
+static void on_ready(struct model_wait *w)
+{
+    w->loop = NULL;
+}
+
+/* Asks for a model by name and waits until it was tried; the line stays with the caller. */
+static void want(struct model_line *l, const char *name, struct model_wait *w)
+{
+    check_int(models_line(models, false, str_of(name), l, NULL), ERR_NONE);
+    *w = (struct model_wait){.loop = loop, .ready = on_ready};
+    check_int(model_line_wait(l, 0, false, w), ERR_NONE);
+}
+
+/* What clients named makes room for what they name next: the one used least recently, and never one
+ * that is used.  What does not fit even then is told, and tried again later. */
+static void test_room(void **state)
+{
+    struct model_conf type = {.ops = &fake, .conf = {.type = "fake"}};
+    const struct models_more more = {.types = &type,
+                                     .types_count = 1,
+                                     .loads = "fake",
+                                     .any = true};
+    struct model_line a, b, c;
+    struct model_wait w;
+    struct model_use *use;
+
+    open_models(1, false);
+    check_int(models_more(models, &more, NULL), ERR_NONE);
+    models_prepare(models, on_settled, NULL);
+    want(&a, "fake/a", &w);
+    UNTIL(w.loop == NULL && state_of(1) == MODEL_READY);
+    model_line_end(&a);
+    check_int(models_count(models), 2);
+
+    want(&b, "fake/b", &w);
+    backends[2]->prepares_later = true;
+    prepared(2, ERR_MODEL_TOO_LARGE);
+    check_int(models_count(models), 2); /* a went */
+    UNTIL(backends[2]->prepares == 2);
+    prepared(2, ERR_NONE);
+    UNTIL(w.loop == NULL);
+    check_int(model_line_use(&b, 0, &use, NULL), ERR_NONE);
+
+    want(&c, "fake/c", &w);
+    backends[3]->prepares_later = true;
+    prepared(3, ERR_MODEL_TOO_LARGE);
+    UNTIL(w.loop == NULL); /* b is used: nobody goes */
+    check_int(models_count(models), 3);
+    struct model_use *none;
+    check_int(model_line_use(&c, 0, &none, NULL), ERR_MODEL_TOO_LARGE);
+    check_int(model_line_wait(&c, 0, false, &w), ERR_NOT_FOUND);
+    model_use_drop(use);
+    model_line_end(&b);
+    model_line_end(&c);
+    models_unload(models, STR("fake/b"));
+    check_int(models_count(models), 2);
+    models_unload(models, STR("sema")); /* one of the settings stays */
+    check_int(models_count(models), 2);
+    close_models();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_room),
         cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_verdict),
         cmocka_unit_test(test_back_off),
