@@ -229,6 +229,12 @@ enum err hub_find(const char **out, str model, const char *model_path, const cha
         return ERR_NONE;
     }
     const char *where = model_path ? model_path : cache ? cache : "(no folder is set)";
+    if (n.owner.len == 0) /* often a provider's model, and MODEL_TYPE was forgotten */
+        return err_set(
+            why, ERR_NOT_FOUND,
+            "no such files in %s; models of the hub are named OWNER/NAME, and those of a "
+            "provider need its MODEL_TYPE",
+            where);
     return err_set(why, ERR_NOT_FOUND, "no such files in %s; get them with: sema pull %.*s", where,
                    STR_ARG(model));
 }

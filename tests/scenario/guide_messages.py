@@ -239,6 +239,11 @@ def _():
     return start(MODEL_NAME="x/y")
 
 
+@says("local-no-owner")
+def _():
+    return start(MODEL_NAME="gpt-4o-mini", OPENAI_API_KEY="your_openai_api_key")
+
+
 @says("local-unknown")
 def _():
     with Hub({}) as hub:

@@ -149,8 +149,11 @@ def stream_form(text):
 
 
 def is_stream(text):
-    lines = [x for x in text.split("\n") if x.strip()]
-    return "\ndata: " in "\n" + text or (len(lines) > 1 and all(x.startswith("{") and x.rstrip().endswith("}") for x in lines))
+    if "\ndata: " in "\n" + text:
+        return True
+    values, said = [as_json(x) for x in text.split("\n") if x.strip()], []
+    silent(values, said)  # lines of JSON that say nothing are answers to several commands
+    return len(values) > 1 and all(isinstance(v, dict) for v in values) and bool(said)
 
 
 def as_json(text):
