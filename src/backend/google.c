@@ -3,6 +3,7 @@
  * google_signatures.c keeps what signs tool calls. */
 #include "backend/aside.h"
 #include "backend/google_in.h"
+#include "backend/pass.h"
 #include "backend/remote.h"
 
 static const char default_url[] = "https://generativelanguage.googleapis.com";
@@ -37,11 +38,14 @@ static str path_of(str model, const char *call, struct arena *a)
 
 static enum err write_request(struct answer *a, struct call *c, struct err_note *why)
 {
-    str path = path_of(google_model(a->q->model), ":streamGenerateContent?alt=sse", &c->arena);
+    bool whole = pass_is_whole(a->q, WIRE_GOOGLE);
+    const char *verb = whole ? ":generateContent" : ":streamGenerateContent?alt=sse";
+    str path = path_of(google_model(a->q->model), verb, &c->arena);
     enum err e = path.at ? remote_url(&c->url, a->backend, path.at, &c->arena) : ERR_MEMORY;
 
     if (e) return err_set(why, e, "out of memory for a request");
-    call_header(c, "Accept", STR("text/event-stream"));
+    c->stream = !whole;
+    call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(a->backend, c);
     return google_write_body(a, c, why);

@@ -531,7 +531,6 @@ enum err google_write_body(struct answer *a, struct call *c, struct err_note *wh
     put_tools(&w);
     put_config(&w);
     json_end_object(&w.o);
-    c->stream = true;
     if (w.passes) {
         const struct google_passed it = {buf_str(&ours), w.stay, w.arena};
         struct json_out o = json_begin(&c->body);

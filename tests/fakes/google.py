@@ -42,11 +42,50 @@ class Refusal(fake.Refusal):
 
 # ---- the pieces of a stream ----------------------------------------------------------------------------------------
 
+def joined(frames):
+    """The one object that a stream's frames are the pieces of."""
+    whole, texts = {}, None
+    for frame in frames:
+        for candidate in frame.get("candidates", []):
+            mine = whole.setdefault("candidates", [{"content": {"parts": [], "role": "model"}, "index": 0}])[0]
+            for part in candidate.get("content", {}).get("parts", []):
+                if texts is not None and set(part) == {"text"}:
+                    texts["text"] += part["text"]
+                    continue
+                mine["content"]["parts"].append(dict(part))
+                texts = mine["content"]["parts"][-1] if set(part) == {"text"} else None
+            mine.update({k: v for k, v in candidate.items() if k != "content"})
+        whole.update({k: v for k, v in frame.items() if k != "candidates"})
+    return whole
+
+
 class Peer(fake.Peer):
     model = ""
     broken_json = error(400, "Invalid JSON payload received.")
+    frames = None  # of an answer that is given whole; None: a stream
+
+    def begin(self, kind="text/event-stream"):
+        if self.frames is None:
+            super().begin(kind)
+
+    def chunk(self, data):
+        if self.frames is not None:  # a case of odd bytes: a stream, whatever was asked
+            frames, self.frames = self.frames, None
+            self.begin()
+            for frame in frames:
+                self.event(frame)
+        super().chunk(data)
+
+    def end(self):
+        if self.frames is None:
+            return super().end()
+        broken = next((f for f in self.frames if "error" in f), None)
+        self.answer(broken["error"]["code"] if broken else 200, broken or joined(self.frames))
 
     def event(self, value):
+        if self.frames is not None:
+            self.frames.append(json.loads(value) if isinstance(value, str) else value)
+            return
         self.chunk("data: " + (value if isinstance(value, str) else json.dumps(value)) + "\r\n\r\n")
 
     def frame(self, *parts, finish=None, usage=None, **more):
@@ -601,8 +640,8 @@ CASES = fake.cases(globals())
 def generate(p, stream):
     fake.count(p, p.model)
     try:
-        if not stream:
-            raise Refusal("this fake is asked as a stream")
+        if p.headers.get("accept") != ("text/event-stream" if stream else "application/json"):
+            raise Refusal("another answer is accepted than was asked for")
         check(p)
         if ARGS.retired and re.match(RETIRED, p.model):
             raise Refusal(f"models/{p.model} is not found for API version v1beta, or is not supported for generateContent. "
@@ -611,6 +650,7 @@ def generate(p, stream):
         return p.answer(r.status, r.body)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
         return p.answer(400, error(400, f"malformed request: {e!r}"))
+    p.frames = None if stream else []
     CASES.get(p.model, default)(p)
 
 

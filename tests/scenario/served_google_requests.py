@@ -312,6 +312,8 @@ def generate(request):
     if request["method"] == "GET":
         return [Upstream.json(200, {"models": []})]
     answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "hello"}]}, "finishReason": "STOP"}]}
+    if request["path"].endswith(":generateContent"):
+        return [Upstream.json(200, answer)]
     return [Upstream.STREAM, Upstream.event(json.dumps(answer))]
 
 
@@ -323,9 +325,11 @@ def same(t):
             for path in (PATH, STREAM + "?alt=sse"):
                 r = s.post(path, body)
                 t.equal(r.status, 200, r.text)
-            one, two = [r["raw"] for r in u.requests if r["method"] == "POST"][-2:]
-            t.equal(one, two)
-            return one
+            one, two = [r for r in u.requests if r["method"] == "POST"][-2:]
+            t.equal([(r["path"].rpartition(":")[2], r["headers"]["accept"]) for r in (one, two)],
+                    [("generateContent", "application/json"), ("streamGenerateContent?alt=sse", "text/event-stream")])
+            t.equal(one["raw"], two["raw"])
+            return one["raw"]
         safety = '"safetySettings":[ {"category":"HARM_CATEGORY_HARASSMENT","threshold":"BLOCK_NONE"} ]'
         kept = ('{"tools":' + RAW_TOOLS + ',"contents":' + RAW_CONTENTS + ',' + safety +
                 ',"generationConfig":{"topP":0.90,"temperature":0.70,"candidateCount":1}')
@@ -347,6 +351,26 @@ def same(t):
         apart = json.loads(sent('{"contents":[{"role":"user","parts":[{"text":"a"}]},{"role":"model","parts":[{"text":"b"}]},'
                                 '{"role":"model","parts":[{"text":"c"}]},{"role":"user","parts":[{"text":"d"}]}]}'))["contents"]
         t.equal([c["parts"] for c in apart], [[{"text": "a"}], [{"text": "bc"}], [{"text": "d"}]])
+
+
+@case("a whole answer is asked for as one: it may take its time, is asked for again, and falls back")
+def whole(t):
+    def play(request):
+        if request["method"] == "GET":
+            return [Upstream.json(200, {"models": []})]
+        verb, posts = request["path"].rpartition(":")[2], len([r for r in u.requests if r["method"] == "POST"])
+        if posts == 1:
+            return [Upstream.json(503, {"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}})]
+        answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": verb}]}, "finishReason": "STOP"}]}
+        return [1.5, Upstream.json(200, answer)] if verb == "generateContent" else [Upstream.STREAM, 1.5, Upstream.event(json.dumps(answer))]
+    with Upstream(play) as u, Server(MODEL_TYPE="google", MODEL_NAME="gemini-9-test", GOOGLE_API_KEY=KEY, PROVIDER_RETRIES="1",
+                                     PROVIDER_IDLE_TIMEOUT="1", GOOGLE_GEMINI_BASE_URL=u.url[:-3], PROVIDER_BREAKER_FAILURES="0") as s:
+        r = s.post(PATH, {"contents": "hi"})  # twice, and longer than a stream may be silent
+        t.equal((r.status, r.status == 200 and parts(r)), (200, [{"text": "generateContent"}]), r.text)
+        t.equal(len([r for r in u.requests if r["method"] == "POST"]), 2)
+        # Nobody else's request is: silence shows early in a stream.
+        r = s.post("/v1/chat/completions", {"model": "sema", "messages": [{"role": "user", "content": "hi"}]})
+        t.equal(r.status, 504, r.text)
 
 
 @case("null is absent, numbers may be floats, the last of two keys counts, odd text arrives whole")
