@@ -1,7 +1,8 @@
 /* OpenAI's chat completions, and every server that speaks them (providers.md sections 3 and 9):
  * vLLM, llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c
- * reads what comes, openai_family.c knows OpenAI's models.  Where one needs the Responses API
- * (openai_api.c), openai_responses_write.c and openai_responses_read.c do the same for that. */
+ * reads what comes, openai_family.c knows OpenAI's models, openai_mend.c learns from refusals.
+ * Where one needs the Responses API (openai_api.c), openai_responses_write.c and
+ * openai_responses_read.c do the same for that. */
 #include "backend/anthropic_in.h"
 #include "backend/aside.h"
 #include "backend/openai_in.h"

@@ -62,6 +62,8 @@ enum openai_mended {
     MENDED_LEAST = 1 << 1,    /* max_output_tokens is at least what the provider asks for */
 };
 
+enum { OUTPUT_TOKENS_LEAST = 16 }; /* of Responses; OpenAI refuses less */
+
 /* What a model of OpenAI's own takes (providers.md 3.1). */
 struct openai_family {
     const char *prefix, *with; /* how the id begins, and what is in it; NULL: anything */

@@ -5,8 +5,6 @@
 #include "backend/shape.h"
 #include "base/log.h"
 
-enum { OUTPUT_TOKENS_LEAST = 16 }; /* OpenAI refuses less */
-
 struct writer {
     struct json_out o;
     struct answer *a;
@@ -387,91 +385,4 @@ enum err openai_responses_write(struct answer *a, struct call *c, str model,
     answer_watch_stops(a, 0); /* it knows none */
     c->stream = true;
     return buf_err(&c->body);
-}
-
-/* ---- what was refused ---- */
-
-/* clang-format off */
-static const struct {
-    const char *param;
-    uint64_t bit;
-} fields[] = {
-    {"temperature", REFUSED_TEMPERATURE}, {"top_p", REFUSED_TOP_P},
-    {"reasoning.effort", REFUSED_EFFORT}, {"reasoning.summary", REFUSED_SUMMARY},
-    {"reasoning", REFUSED_REASONING}, {"include", REFUSED_INCLUDE}, {"store", REFUSED_STORE},
-    {"parallel_tool_calls", REFUSED_PARALLEL}, {"max_output_tokens", REFUSED_MAX_TOKENS},
-    {"text.verbosity", REFUSED_VERBOSITY},
-};
-/* clang-format on */
-
-static bool is_set(const struct ask *q, uint64_t bit)
-{
-    switch (bit) {
-    case REFUSED_TEMPERATURE: return !isnan(q->temperature);
-    case REFUSED_TOP_P: return !isnan(q->top_p);
-    case REFUSED_EFFORT: return q->effort != EFFORT_UNSET;
-    case REFUSED_PARALLEL: return q->parallel_tool_calls >= 0 && q->tools_count;
-    case REFUSED_MAX_TOKENS: return q->max_tokens >= 0;
-    default: return true;
-    }
-}
-
-/* A field that is not taken at all, as against a value that is not liked. */
-static bool is_unknown(const struct fault *f)
-{
-    static const char *const codes[] = {"unsupported_parameter", "unsupported_value",
-                                        "unknown_parameter"};
-    static const char *const words[] = {"support", "unrecognized", "unknown", "permitted", "extra"};
-    bool found = false;
-
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
-        found = found || str_eq(f->code, str_of(codes[i]));
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        found = found || fault_says(f, words[i]);
-    return found;
-}
-
-static bool names(const struct fault *f, const char *field)
-{
-    char quoted[64];
-
-    if (f->param.len) {
-        size_t n = strlen(field);
-        return str_starts(f->param, str_of(field)) &&
-               (f->param.len == n || f->param.at[n] == '[' || f->param.at[n] == '.');
-    }
-    snprintf(quoted, sizeof quoted, "'%s'", field);
-    return fault_says(f, quoted) ||
-           (!strchr(field, '.') && strlen(field) >= 5 && fault_says(f, field));
-}
-
-bool openai_responses_mend(struct answer *a, const struct fault *f)
-{
-    bool of_thoughts = str_eq(f->code, STR("invalid_encrypted_content")) ||
-                       fault_says(f, "encrypted content") || fault_says(f, "encrypted_content") ||
-                       fault_says(f, "of type 'reasoning'");
-
-    if ((f->status != 400 && f->status != 404 && f->status != 422) ||
-        (f->e != ERR_BAD_REQUEST && f->e != ERR_MODEL_NOT_FOUND))
-        return false;
-    /* "Encrypted content is not supported with this model.", of the field that asks for it. */
-    if (of_thoughts && names(f, "include"))
-        return learned_add(a->backend->learned, a->q->model, REFUSED_INCLUDE);
-    if (of_thoughts) {
-        if (a->mended & MENDED_THOUGHTS) return false;
-        a->mended |= MENDED_THOUGHTS;
-        return true;
-    }
-    if (f->e != ERR_BAD_REQUEST) return false;
-    if (a->q->max_tokens >= 0 && names(f, "max_output_tokens") &&
-        a->q->max_tokens < OUTPUT_TOKENS_LEAST && !(a->mended & MENDED_LEAST)) {
-        a->mended |= MENDED_LEAST;
-        return true;
-    }
-    for (size_t i = 0; is_unknown(f) && i < sizeof fields / sizeof *fields; i++)
-        if (is_set(a->q, fields[i].bit) && names(f, fields[i].param))
-            return learned_add(a->backend->learned, a->q->model, fields[i].bit);
-    if (is_unknown(f) && openai_responses_names_extra(a, f))
-        return learned_add(a->backend->learned, a->q->model, REFUSED_EXTRAS);
-    return false;
 }
