@@ -1,6 +1,9 @@
 /* A conversation in the shape that a template can render.  None of this is done for `exact`
  * renderings: the reference leaves it to the caller. */
+#include <stdlib.h>
+
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "conf/limits.h"
 #include "engine/template/form.h"
@@ -221,15 +224,43 @@ static void add_content_text(struct buf *to, yyjson_mut_val *message)
     }
 }
 
+/* Texts that go behind what one message says, put there at once: a hundred thousand of them one by
+ * one would copy the first a hundred thousand times. */
+struct behind {
+    yyjson_mut_val *message; /* NULL: none waits */
+    struct buf text;
+};
+
+static void put_behind(struct shape *s, struct behind *b)
+{
+    if (b->message && b->text.len) add_to_content(s, b->message, buf_str(&b->text), false);
+    s->bad = s->bad || b->text.bad;
+    buf_clear(&b->text);
+    b->message = NULL;
+}
+
+static void add_behind(struct shape *s, struct behind *b, yyjson_mut_val *message,
+                       yyjson_mut_val *from)
+{
+    if (b->message != message) put_behind(s, b);
+    b->message = message;
+    size_t before = b->text.len;
+    add_content_text(&b->text, from);
+    if (before && b->text.len == before + strlen("\n\n"))
+        b->text.len = before; /* it says nothing */
+}
+
 /* ---- system messages where the template has no place for them ---- */
 
 static void fold_system(struct shape *s, yyjson_mut_val *messages)
 {
     yyjson_mut_val *out = yyjson_mut_arr(s->doc), *m, *front = NULL, *last = NULL;
+    struct behind more = {NULL};
     struct buf pending;
     size_t i, max;
 
     text_buf(&pending);
+    text_buf(&more.text);
     yyjson_mut_arr_foreach(messages, i, max, m)
     {
         yyjson_mut_val *copy = yyjson_mut_val_mut_copy(s->doc, m);
@@ -237,12 +268,7 @@ static void fold_system(struct shape *s, yyjson_mut_val *messages)
         if (system && (i == 0 ? s->habits->system : s->habits->late_system)) {
             if (i == 0) front = copy;
         } else if (system && front && last == front) { /* a second one at the front */
-            struct buf b;
-            text_buf(&b);
-            add_content_text(&b, m);
-            add_to_content(s, front, buf_str(&b), false);
-            s->bad = s->bad || b.bad;
-            buf_fini(&b);
+            add_behind(s, &more, front, m);
             continue;
         } else if (system) {
             add_content_text(&pending, m);
@@ -254,6 +280,7 @@ static void fold_system(struct shape *s, yyjson_mut_val *messages)
         last = copy;
         yyjson_mut_arr_append(out, copy);
     }
+    put_behind(s, &more);
     if (pending.len) { /* nobody comes after it */
         if (last && has_role(last, "user"))
             add_to_content(s, last, buf_str(&pending), false);
@@ -264,6 +291,7 @@ static void fold_system(struct shape *s, yyjson_mut_val *messages)
     }
     s->bad = s->bad || pending.bad;
     buf_fini(&pending);
+    buf_fini(&more.text);
     yyjson_mut_arr_clear(messages);
     while ((m = yyjson_mut_arr_remove_first(out))) yyjson_mut_arr_append(messages, m);
 }
@@ -334,6 +362,77 @@ static void shape_calls(struct shape *s, yyjson_mut_val *message)
         shorten_id(s, message, "tool_call_id");
 }
 
+/* The results of one message's calls, found by the id of their call. */
+struct results {
+    struct result {
+        yyjson_mut_val *message; /* NULL: taken */
+        size_t next;             /* of the same id; NOBODY */
+    } * at;
+    size_t count, mask;
+    size_t *first; /* by hash, the first of an id; NOBODY: the place is free */
+};
+
+#define NOBODY SIZE_MAX
+
+static str call_id_of(yyjson_mut_val *result)
+{
+    return text_of(get(result, "tool_call_id"));
+}
+
+/* Where the results of this id are, or would be. */
+static size_t *place_of(const struct results *r, str id, const str *ids)
+{
+    size_t i = hash_str(id) & r->mask;
+
+    while (r->first[i] != NOBODY && !str_eq(ids[r->first[i]], id)) i = (i + 1) & r->mask;
+    return &r->first[i];
+}
+
+/* Takes the results in front of `messages` out of it. */
+static void take_results(struct shape *s, yyjson_mut_val *messages, struct results *r, str **ids)
+{
+    size_t size = 16, room = 0;
+    yyjson_mut_val *m = yyjson_mut_arr_get_first(messages);
+
+    for (; room < yyjson_mut_arr_size(messages) && has_role(m, "tool"); m = m->next) room++;
+    while (size < 2 * room) size *= 2;
+    *r = (struct results){.mask = size - 1};
+    r->at = calloc(room + 1, sizeof *r->at);
+    r->first = malloc(size * sizeof *r->first);
+    *ids = calloc(room + 1, sizeof **ids);
+    if (!r->at || !r->first || !*ids) {
+        s->bad = true;
+        return;
+    }
+    for (size_t i = 0; i < size; i++) r->first[i] = NOBODY;
+    for (; r->count < room; r->count++) {
+        r->at[r->count].message = yyjson_mut_arr_remove_first(messages);
+        (*ids)[r->count] = call_id_of(r->at[r->count].message);
+    }
+    for (size_t i = room; i-- > 0;) {
+        size_t *place = place_of(r, (*ids)[i], *ids);
+        r->at[i].next = *place;
+        *place = i;
+    }
+}
+
+/* What the model said goes with the first of its calls. */
+static yyjson_mut_val *message_of_call(struct shape *s, yyjson_mut_val *m, yyjson_mut_val *call,
+                                       bool first)
+{
+    yyjson_mut_val *only = yyjson_mut_arr(s->doc), *one = m;
+
+    yyjson_mut_arr_append(only, yyjson_mut_val_mut_copy(s->doc, call));
+    if (!first) {
+        one = yyjson_mut_obj(s->doc);
+        put(s, one, "role", yyjson_mut_str(s->doc, "assistant"));
+        put(s, one, "content",
+            s->habits->empty_text ? new_text(s, STR("")) : yyjson_mut_null(s->doc));
+    }
+    put(s, one, "tool_calls", only);
+    return one;
+}
+
 /* One message for each call, its result right after it, for templates that take one call at a time.
  */
 static void split_calls(struct shape *s, yyjson_mut_val *messages)
@@ -347,23 +446,23 @@ static void split_calls(struct shape *s, yyjson_mut_val *messages)
             yyjson_mut_arr_append(out, m);
             continue;
         }
-        yyjson_mut_val *results = yyjson_mut_arr(s->doc), *result;
-        while (has_role(yyjson_mut_arr_get_first(messages), "tool"))
-            yyjson_mut_arr_append(results, yyjson_mut_arr_remove_first(messages));
+        struct results r;
+        str *ids = NULL;
+        take_results(s, messages, &r, &ids);
         yyjson_mut_arr_foreach(calls, i, max, call)
         {
-            yyjson_mut_val *one = yyjson_mut_val_mut_copy(s->doc, m),
-                           *only = yyjson_mut_arr(s->doc);
-            yyjson_mut_arr_append(only, yyjson_mut_val_mut_copy(s->doc, call));
-            put(s, one, "tool_calls", only);
-            yyjson_mut_arr_append(out, one);
-            for (size_t left = yyjson_mut_arr_size(results); left; left--) {
-                result = yyjson_mut_arr_remove_first(results);
-                bool mine = str_eq(text_of(get(result, "tool_call_id")), text_of(get(call, "id")));
-                yyjson_mut_arr_append(mine ? out : results, result);
+            yyjson_mut_arr_append(out, message_of_call(s, m, call, i == 0));
+            if (s->bad) break;
+            for (size_t k = *place_of(&r, text_of(get(call, "id")), ids); k != NOBODY;
+                 k = r.at[k].next) {
+                if (r.at[k].message == NULL) break; /* an earlier call of this id has them all */
+                yyjson_mut_arr_append(out, r.at[k].message);
+                r.at[k].message = NULL;
             }
         }
-        while ((result = yyjson_mut_arr_remove_first(results))) yyjson_mut_arr_append(out, result);
+        for (size_t k = 0; k < r.count; k++)
+            if (r.at[k].message) yyjson_mut_arr_append(out, r.at[k].message);
+        free(r.at), free(r.first), free(ids);
     }
     while ((m = yyjson_mut_arr_remove_first(out))) yyjson_mut_arr_append(messages, m);
 }
@@ -400,7 +499,9 @@ static void flatten_call_message(struct shape *s, yyjson_mut_val *m)
 static void flatten_history(struct shape *s, yyjson_mut_val *messages)
 {
     yyjson_mut_val *out = yyjson_mut_arr(s->doc), *m, *last = NULL;
+    struct behind more = {NULL};
 
+    text_buf(&more.text);
     while ((m = yyjson_mut_arr_remove_first(messages))) {
         bool result = has_role(m, "tool");
         if (yyjson_mut_arr_size(get(m, "tool_calls"))) flatten_call_message(s, m);
@@ -417,18 +518,14 @@ static void flatten_history(struct shape *s, yyjson_mut_val *messages)
         }
         /* Results, and the question after them, are one turn: roles keep alternating. */
         bool joins = last && has_role(m, "user");
-        if (joins) {
-            struct buf b;
-            text_buf(&b);
-            add_content_text(&b, m);
-            add_to_content(s, last, buf_str(&b), false);
-            s->bad = s->bad || b.bad;
-            buf_fini(&b);
-        } else {
+        if (joins)
+            add_behind(s, &more, last, m);
+        else
             yyjson_mut_arr_append(out, m);
-        }
         if (!joins) last = result ? m : NULL;
     }
+    put_behind(s, &more);
+    buf_fini(&more.text);
     while ((m = yyjson_mut_arr_remove_first(out))) yyjson_mut_arr_append(messages, m);
 }
 

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/json.h"
 #include "engine/format/files.h"
@@ -484,6 +485,63 @@ static void test_g3_tools(void **state)
     close_form(&model);
 }
 
+/* ---- many of everything ---- */
+
+enum { MANY = 6000, MANY_KIB = 200 * 1024 };
+
+static long peak_kib(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_maxrss;
+}
+
+/* A user, an assistant that makes MANY calls, their results, or MANY system messages in front. */
+static void add_many(struct buf *b, bool calls)
+{
+    buf_add_char(b, '[');
+    for (int i = 0; i < MANY && !calls; i++)
+        buf_add(b, STR("{\"role\":\"system\",\"content\":\"some words of a system\"},"));
+    buf_add(b, STR("{\"role\":\"user\",\"content\":\"u\"}"));
+    if (calls) buf_add(b, STR(",{\"role\":\"assistant\",\"tool_calls\":["));
+    for (int i = 0; i < MANY && calls; i++)
+        buf_addf(b, "%s{\"id\":\"c%d\",\"function\":{\"name\":\"f\",\"arguments\":{}}}",
+                 i ? "," : "", i);
+    if (calls) buf_add(b, STR("]}"));
+    for (int i = 0; i < MANY && calls; i++)
+        buf_addf(b, ",{\"role\":\"tool\",\"tool_call_id\":\"c%d\",\"content\":\"r\"}",
+                 MANY - 1 - i);
+    buf_add(b, STR("]"));
+}
+
+/* Each once took memory by the square of how many there were. */
+static void test_many(void **state)
+{
+    static const char one_call[] =
+        "{% for m in messages %}{% if m.tool_calls %}{% if m.tool_calls|length != 1 %}"
+        "{{ raise_exception('one') }}{% endif %}{% endif %}{% endfor %}{{ messages|length }}";
+    static const struct {
+        const char *source;
+        bool calls;
+    } cases[] = {{ALTERNATING, true}, {one_call, true}, {PLAIN, false}, {ALTERNATING, false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fixture f;
+        struct buf b;
+        open_template(&f, cases[i].source);
+        buf_init(&b, 4 << 20);
+        add_many(&b, cases[i].calls);
+        buf_add_char(&b, '\0');
+        check_true(!b.bad);
+        long before = peak_kib();
+        check_int(try_render(&f, b.at, NULL, false), ERR_NONE);
+        check_true(peak_kib() - before < MANY_KIB);
+        buf_fini(&b);
+        close_form(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,7 +551,7 @@ int main(void)
         cmocka_unit_test(test_one_call_at_a_time), cmocka_unit_test(test_tools_as_text),
         cmocka_unit_test(test_g2_system),          cmocka_unit_test(test_content_parts),
         cmocka_unit_test(test_built_in_model),     cmocka_unit_test(test_g3_control_tokens),
-        cmocka_unit_test(test_g3_tools),
+        cmocka_unit_test(test_g3_tools),           cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
