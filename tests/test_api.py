@@ -248,6 +248,9 @@ class Walk:
                 text = str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}"
                 said, word, failed = text, "FAILED", failed + 1
             print(f"{word:6} {step.__doc__}  {said}  [{time.monotonic() - began:.2f} s]".rstrip(), flush=True)
+            if said.startswith("ConnectionRefusedError"):
+                print("nobody answers there; is the server running (sema serve)?", file=sys.stderr)
+                return len(self.STEPS) - self.STEPS.index(step) - 1 + failed
         return failed
 
 
@@ -346,3 +349,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -157,6 +157,22 @@ static bool device_fits(struct call *c, const struct switch_request *q, yyjson_d
     return false;
 }
 
+/* A name as people say it would be taken by a provider without a list, and fail each request. */
+static bool is_id(struct call *c, str type, const struct switch_request *q)
+{
+    struct arena *a = &c->r->arena;
+    const char *of = arena_strf(a, "%.*s", STR_ARG(type)).at;
+    const char *words = arena_strf(a, "%.*s", STR_ARG(q->model_name)).at;
+    char id[CONF_ID_BYTES];
+
+    if (q->model_version.len || !of || !words || conf_credential_missing(c->api->conf, of) ||
+        !conf_id_meant(of, words, id))
+        return true;
+    call_fail(c, 404, "model_not_found",
+              arena_strf(a, "Model not found; did you mean \"%s\"?", id));
+    return false;
+}
+
 static void start(struct call *c, const struct switch_request *q)
 {
     const struct conf *conf = c->api->conf;
@@ -169,6 +185,10 @@ static void start(struct call *c, const struct switch_request *q)
         return;
     }
     if (type.len == 0 && models_view(c->api->parts.models, 0, &now)) type = str_of(now.type);
+    if (!is_id(c, type, q)) {
+        free(w);
+        return;
+    }
     w->call = c;
     w->at = c->at;
     call_wait(c, w, on_gone, on_end);

@@ -53,7 +53,7 @@ static void help_of_program(FILE *to)
           "\n",
           to);
     for (size_t i = 0; commands[i]; i++)
-        fprintf(to, "  %-12s %s\n", commands[i]->name, commands[i]->text);
+        fprintf(to, "  %-13s %s\n", commands[i]->name, commands[i]->text);
     fputs("\n"
           "First steps: `sema serve` answers on http://localhost:7860 without key or download, "
           "`sema chat`\n"
@@ -105,7 +105,7 @@ static void man_text(FILE *to, const char *text)
 
 static void man_command(FILE *to, const struct command *c)
 {
-    fprintf(to, ".SS sema %s ", c->name);
+    fprintf(to, ".SS sema %s%s", c->name, c->args[0] ? " " : "");
     man_text(to, c->args);
     fputc('\n', to);
     man_text(to, c->text);
@@ -135,7 +135,19 @@ void commands_manual(FILE *to)
         "conversations.\n.SH COMMANDS\n",
         to);
     for (size_t i = 0; commands[i]; i++) man_command(to, commands[i]);
-    fputs(".SH EXIT STATUS\n0 after success, 1 after a mistake in arguments or settings, 3 when "
+    fputs(".SH SETTINGS\nEnvironment variables, lines of\n.I .env\nin the working directory, and "
+          "flags of\n",
+          to);
+    const char *between = "";
+    for (size_t i = 0; commands[i]; i++) {
+        if (!commands[i]->settings) continue;
+        fputs(between, to);
+        man_text(to, commands[i]->name);
+        between = ",\n";
+    }
+    fputs(":\nMODEL_TYPE is \\-\\-model\\-type there. Secrets are no flags. sema.env(5) has them "
+          "all.\n"
+          ".SH EXIT STATUS\n0 after success, 1 after a mistake in arguments or settings, 3 when "
           "the start of a "
           "server failed.\n.SH SEE ALSO\n.BR sema.env (5)\n",
           to);

@@ -253,7 +253,13 @@ static const char *advice(const struct test *t, char to[128])
         if (strstr(t->why.text, u->key)) return NULL;
         snprintf(to, 128, "see %s", u->key);
         return to;
-    case ERR_MODEL_NOT_FOUND: return "see MODEL_NAME (or FALLBACK_, REASONING_MODEL_NAME)";
+    case ERR_MODEL_NOT_FOUND:
+        if (strstr(t->why.text, t->model.name))
+            return "see MODEL_NAME (or FALLBACK_, REASONING_MODEL_NAME)";
+        /* A 404 that does not name the model may come from a server that has no such route. */
+        snprintf(to, 128, "see MODEL_NAME (or FALLBACK_, REASONING_MODEL_NAME), and %s",
+                 u->address);
+        return to;
     case ERR_QUOTA: return "the account at the provider has nothing left";
     case ERR_RATE_LIMIT:
     case ERR_OVERLOADED: return "nothing to change: try again later";

@@ -45,22 +45,28 @@ static void check_pair(struct conf *c, const char *type_name, const char *model_
     if (name && !type) conf_mistake(c, model_name, "set together with %s", type_name);
 }
 
-/* Guides name models as people say them ("MiniMax M1", "Claude-3 Opus").  No id of these providers
- * has a blank; of a compatible server (openai) or a folder (local) one may. */
-static void check_id(struct conf *c, struct conf_model m, const char *setting)
+bool conf_id_meant(const char *type, const char *name, char id[CONF_ID_BYTES])
 {
-    char id[256];
-    bool lower = is(m.type, "anthropic") || is(m.type, "google");
-    bool strict = lower || is(m.type, "minimax") || is(m.type, "hf_api");
+    bool lower = is(type, "anthropic") || is(type, "google");
+    bool strict = lower || is(type, "minimax") || is(type, "hf_api");
 
-    if (!strict || !m.name || !strchr(m.name, ' ')) return;
-    snprintf(id, sizeof id, "%s", m.name);
+    if (!strict || !name || !strchr(name, ' ')) return false;
+    snprintf(id, CONF_ID_BYTES, "%s", name);
     for (char *at = id; *at; at++) {
         if (*at == ' ') *at = '-';
         if (lower && *at >= 'A' && *at <= 'Z') *at += 'a' - 'A';
     }
-    conf_mistake(c, setting, "no model of %s has a blank in its id; did you mean \"%s\"?", m.type,
-                 id);
+    return true;
+}
+
+static void check_id(struct conf *c, struct conf_model m, const char *setting)
+{
+    char id[CONF_ID_BYTES];
+
+    if (is(m.type, "minimax") && c->minimax_model_version) return; /* that is the id */
+    if (conf_id_meant(m.type, m.name, id))
+        conf_mistake(c, setting, "no model of %s has a blank in its id; did you mean \"%s\"?",
+                     m.type, id);
 }
 
 static bool same(struct conf_model a, struct conf_model b)

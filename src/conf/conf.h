@@ -138,6 +138,12 @@ bool conf_is_loopback(const struct conf *c);
  * and not there, else NULL. */
 const char *conf_credential_missing(const struct conf *c, const char *type);
 
+enum { CONF_ID_BYTES = 256 };
+/* Guides name models as people say them ("MiniMax M1", "Claude-3 Opus").  No id of some types has a
+ * blank; of a compatible server (openai) or a folder (local) one may.  True: `name` is no id, and
+ * `id` is the one that is probably meant. */
+bool conf_id_meant(const char *type, const char *name, char id[CONF_ID_BYTES]);
+
 /* Overwrites the secrets in the process environment, so that nobody reads them there (ps e, /proc).
  * Before other threads run; after conf_load, which keeps its own copies. */
 void conf_wipe_environ(char **env);

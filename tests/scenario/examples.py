@@ -146,6 +146,9 @@ def test_api_bad(t):
         status, out, err = run([sys.executable], "tests/test_api.py", "--url", f"http://127.0.0.1:{s.port}", folder=ROOT)
         t.equal((status, err), (1, ""))
         t.equal(out.count("FAILED"), 4, out)
+    status, out, err = run([sys.executable], "tests/test_api.py", "--url", "http://127.0.0.1:9", folder=ROOT)
+    t.equal((status, out.count("FAILED"), out.splitlines()[-1]), (1, 1, "0 of 10 checks passed"))
+    t.equal(err, "nobody answers there; is the server running (sema serve)?\n")
 
 
 @case("python tests/test_api.py --url: with the key, everything switched off, and on the built-in model")

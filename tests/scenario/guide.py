@@ -381,6 +381,13 @@ def labels(t):
             t.equal(run_sema("config", env=env)[::2], (1, f"config: {setting}_NAME: {said}\n"))
         status, _, err = run_sema("config", env={**keys, "FALLBACK_MODELS": f"{kind}/{name}"})
         t.equal((status, err), (1, f"config: FALLBACK_MODELS: {said}\n"))
+        with Server(script=[{"when": "*", "pieces": ["still here"]}], **keys) as s:
+            r = s.post("/api/v1/model/switch", {"model_type": kind, "model_name": name})
+            t.equal((r.status, r.detail, r.code), (404, f'Model not found; did you mean "{want}"?', "model_not_found"))
+            t.equal(s.chat("hello").json()["message"], "still here")
+    # A name that is only shown is free: MINIMAX_MODEL_VERSION is the id.
+    env = {**keys, "MODEL_TYPE": "minimax", "MODEL_NAME": "MiniMax M1", "MINIMAX_MODEL_VERSION": "abab6.5s-chat"}
+    t.equal(run_sema("config", env=env)[0], 0)
     for name, nearest in (("GPT-4", "gpt-4o-mini"), ("GPT-3.5-turbo", "gpt-"), ("Gemini-1.5-flash", "gemini-2.5-flash"),
                           ("Gemma-2-9b-it", "gemma-3-27b-it")):
         kind = NAMES[name][0]

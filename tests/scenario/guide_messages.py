@@ -397,6 +397,13 @@ says("log-not-ready")(unreachable("http://127.0.0.1:9/v1"))
 says("openai-no-host")(unreachable("http://no-such-host.invalid/v1"))
 
 
+@says("openai-no-route")
+def _():
+    with Upstream(lambda r: [Upstream.json(404, {"detail": "Not Found"})]) as u:
+        return words(run_sema("test-backends", "--backend", "openai",
+                              env={"MODEL_TYPE": "openai", "MODEL_NAME": "Qwen/Qwen3-8B", "OPENAI_BASE_URL": u.url[:-len("/v1")]})[1])
+
+
 # ---- the pages ----
 
 def shown():

@@ -101,6 +101,18 @@ def links(t):
                 t.true(anchor in headings(to), f"{name}: {target}")
 
 
+@case("each document is found by links from the README")
+def found(t):
+    seen, todo = set(), ["README.md"]
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in TEXTS:
+            continue
+        seen.add(name)
+        todo += [os.path.normpath(os.path.join(os.path.dirname(name), to)) for to in re.findall(r"\]\(([^)\s#]+)", TEXTS[name])]
+    t.equal([n for n in TEXTS if n not in seen], [])
+
+
 @case("the measured figures are those of docs/bench.md")
 def figures(t):
     part = TEXTS["README.md"].partition("Measured on ")[2].partition("##")[0]
