@@ -43,7 +43,9 @@ struct tool {
     str name, description;
     str parameters_json; /* a schema, as written */
     bool strict;
-    bool cache; /* as a part's */
+    bool cache;  /* as a part's */
+    bool custom; /* came as a tool whose input is one text, `input` of the schema: it goes to a
+                    Responses API that knows such tools as what it is */
 };
 
 enum effort {

@@ -138,7 +138,7 @@ static enum err write_messages(struct answer *a, struct call *c, struct err_note
 
 static enum err write_responses(struct answer *a, struct call *c, struct err_note *why)
 {
-    enum err e = begin(a, c, false, why);
+    enum err e = begin(a, c, pass_is_whole(a->q, WIRE_RESPONSES), why);
     if (e) return e;
 
     struct openai_form form = form_of(a->q->model);

@@ -31,7 +31,7 @@ static enum err write_request(struct answer *a, struct call *c, struct err_note 
     enum err e = remote_url(&c->url, b, is_responses ? responses_endpoint : endpoint, &c->arena);
 
     if (e) return err_set(why, e, "out of memory for a request");
-    bool whole = !is_responses && pass_is_whole(a->q, WIRE_CHAT);
+    bool whole = pass_is_whole(a->q, is_responses ? WIRE_RESPONSES : WIRE_CHAT);
     call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
     call_header(c, "Content-Type", STR("application/json"));
     sign(b, c);

@@ -67,6 +67,11 @@ const struct openai_family *openai_family_of(str model)
     return f;
 }
 
+bool openai_family_has_custom(const struct openai_family *f)
+{
+    return f->reasons && f->prefix[0] != 'o'; /* they came with gpt-5 */
+}
+
 bool openai_family_is_known(str model)
 {
     bool numbered =

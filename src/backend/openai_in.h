@@ -50,6 +50,7 @@ enum openai_refusal {
     REFUSED_STORE = 1 << 26,     /* store */
     REFUSED_REASONING = 1 << 27, /* reasoning as a whole */
     REFUSED_VERBOSITY = 1 << 23, /* text.verbosity */
+    REFUSED_CUSTOM = 1 << 22,    /* tools of type "custom" */
     /* Which of the two: */
     NEEDS_RESPONSES = 1 << 28,
     TOOLS_NEED_RESPONSES = 1 << 29,
@@ -79,6 +80,8 @@ const struct openai_family *openai_family_of(str model); /* never NULL: unknown 
 /* Whether the id is one of OpenAI's own, wherever it is asked for: a gateway in front of OpenAI
  * refuses what OpenAI refuses.  "gpt-oss-20b" is anybody's to serve. */
 bool openai_family_is_known(str model);
+
+bool openai_family_has_custom(const struct openai_family *f); /* tools of type "custom" */
 
 /* The nearest lower of the efforts (bits), else the lowest.  EFFORT_UNSET: there are none. */
 enum effort openai_fit_effort(unsigned efforts, enum effort wanted);
@@ -133,10 +136,28 @@ void openai_responses_event(struct answer *a, str type, yyjson_val *root);
 void openai_responses_whole(struct answer *a, yyjson_val *root);
 void openai_responses_judge(struct answer *a, struct fault *f, yyjson_val *root);
 bool openai_responses_mend(struct answer *a, const struct fault *f);
-/* Of a request that came as Responses: further members; a text within an object of it, as written
- * with its quotes, or STR_NONE; whether a refusal names one of the further members. */
-void openai_responses_extras(struct json_out *o, const struct answer *a);
+/* A request that came as Responses, written by openai_responses_pass.c. */
+enum openai_thought { THOUGHT_STAYS, THOUGHT_ANEW, THOUGHT_LEFT_OUT };
+struct openai_responses_passed {
+    str ours; /* all but the input, as it is written otherwise */
+    uint64_t refused;
+    bool stay;   /* the items are, as the client wrote them, what would be sent anyway, but for: */
+    bool custom; /* custom tools and their calls stay what they are */
+    struct arena *arena;
+    /* What becomes of the nth of the conversation's thoughts, which came with this token. */
+    enum openai_thought (*thought)(void *ctx, size_t nth, str token);
+    void (*put_thought)(void *ctx, size_t nth, struct json_out *o);
+    void (*put_input)(void *ctx, struct json_out *o); /* the list anew */
+    void *ctx;
+};
+enum err openai_responses_pass(const struct answer *a, const struct openai_responses_passed *it,
+                               struct json_out *o);
+/* Whether nothing in the items as they came wants all of them written anew. */
+bool openai_responses_may_stay(const struct answer *a, bool custom);
+bool openai_responses_has_instructions(const struct answer *a); /* the first message is they */
+/* A text within an object of it, as written with its quotes, or STR_NONE. */
 str openai_responses_said(const struct answer *a, const char *object, const char *key);
+/* Whether what was refused is a field that only the client's own text had. */
 bool openai_responses_names_extra(const struct answer *a, const struct fault *f);
 
 /* Whether this ask goes there, as the table and what was learned have it. */

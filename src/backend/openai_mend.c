@@ -182,6 +182,15 @@ static bool names(const struct fault *f, const char *field)
            (!strchr(field, '.') && strlen(field) >= 5 && fault_says(f, field));
 }
 
+/* "Invalid value: 'custom'. ...", or of its items "Invalid value: 'custom_tool_call'." */
+static bool has_custom(const struct ask *q)
+{
+    for (size_t i = 0; i < q->tools_count; i++)
+        if (q->tools[i].custom) return true;
+    return pass_is_on(q, WIRE_RESPONSES) &&
+           str_find(q->received, STR("\"custom_tool_call")) != STR_NPOS;
+}
+
 bool openai_responses_mend(struct answer *a, const struct fault *f)
 {
     bool of_thoughts = str_eq(f->code, STR("invalid_encrypted_content")) ||
@@ -205,6 +214,9 @@ bool openai_responses_mend(struct answer *a, const struct fault *f)
         a->mended |= MENDED_LEAST;
         return true;
     }
+    if (has_custom(a->q) && fault_says(f, "custom") &&
+        learned_add(a->backend->learned, a->q->model, REFUSED_CUSTOM))
+        return true;
     for (size_t i = 0; is_unknown(f) && i < sizeof responses_fields / sizeof *responses_fields; i++)
         if (responses_has(a->q, responses_fields[i].bit) && names(f, responses_fields[i].param))
             return learned_add(a->backend->learned, a->q->model, responses_fields[i].bit);

@@ -10,16 +10,18 @@
 
 enum { ITEMS_MAX = 4096 };
 
-enum item_kind { ITEM_OTHER, ITEM_MESSAGE, ITEM_REASONING, ITEM_CALL };
+enum item_kind { ITEM_OTHER, ITEM_MESSAGE, ITEM_REASONING, ITEM_CALL, ITEM_CUSTOM };
 
 struct item {
     int64_t index; /* output_index; -1: not told */
     uint64_t id;   /* a hash of the item's id; 0: it has none */
     enum item_kind kind;
-    bool given;   /* text, summary or arguments came in deltas */
-    bool named;   /* the call's id and name were given */
-    bool signed_; /* its encrypted content was given */
-    int64_t part; /* the last of its parts that was given; -1: none */
+    bool given;           /* text, summary or arguments came in deltas */
+    bool named;           /* the call's id and name were given */
+    bool signed_;         /* its encrypted content was given */
+    bool closed;          /* the custom call's arguments were given to their end */
+    struct halves halves; /* of the custom call's input */
+    int64_t part;         /* the last of its parts that was given; -1: none */
 };
 
 /* ---- items ---- */
@@ -45,12 +47,13 @@ static enum item_kind kind_of(str type)
     if (str_eq(type, STR("message"))) return ITEM_MESSAGE;
     if (str_eq(type, STR("reasoning"))) return ITEM_REASONING;
     if (str_eq(type, STR("function_call"))) return ITEM_CALL;
+    if (str_eq(type, STR("custom_tool_call"))) return ITEM_CUSTOM;
     return ITEM_OTHER;
 }
 
-static void too_many(struct answer *a)
+static void too_much(struct answer *a, const char *what)
 {
-    struct fault f = {.e = ERR_SERVER, .message = STR("too many items"), .retry_after_ms = -1};
+    struct fault f = {.e = ERR_SERVER, .message = str_of(what), .retry_after_ms = -1};
     answer_fault(a, &f);
 }
 
@@ -61,7 +64,7 @@ static size_t add(struct answer *a, uint64_t id, int64_t index, enum item_kind k
 
     if (count < ITEMS_MAX) buf_add(&a->own, str_span((const char *)&fresh, sizeof fresh));
     if (count < ITEMS_MAX && !a->own.bad) return count;
-    too_many(a);
+    too_much(a, "too many items");
     return SIZE_MAX;
 }
 
@@ -100,6 +103,48 @@ static void give_call(struct answer *a, size_t n, str id, str name, str args)
     it->named = it->named || name.len;
     it->given = it->given || args.len;
     answer_tool(a, &p);
+}
+
+/* A custom tool is called with one text: here it is a function's arguments, {"input":"..."}.  What
+ * came of the text, its end with it when `ends`. */
+static void give_input(struct answer *a, size_t n, str text, bool ends)
+{
+    struct item *it = item_at(a, n);
+    struct buf joined, args;
+    bool begins = !it->given;
+
+    if (it->closed || (!ends && text.len == 0)) return;
+    it->given = true;
+    it->closed = ends;
+    buf_init(&joined, UPSTREAM_EVENT_BYTES_MAX * 3);
+    buf_init(&args, UPSTREAM_EVENT_BYTES_MAX * 6);
+    if (begins) buf_add(&args, STR("{\"input\":\""));
+    json_escape(&args, halves_join(&it->halves, text, &joined), false);
+    if (ends) json_escape(&args, halves_end(&it->halves), false);
+    if (ends) buf_add(&args, STR("\"}"));
+    const struct tool_piece p = {.index = (int64_t)n, .args = buf_str(&args)};
+    if (joined.bad || args.bad)
+        too_much(a, "a tool's input is too long");
+    else
+        answer_tool(a, &p);
+    buf_fini(&joined);
+    buf_fini(&args);
+}
+
+static void give_custom_call(struct answer *a, size_t n, yyjson_val *item, bool ended)
+{
+    bool given = item_at(a, n)->given;
+
+    give_call(a, n, json_get_str(item, "call_id"), json_get_str(item, "name"), STR(""));
+    if (ended && !a->over) give_input(a, n, given ? STR("") : json_get_str(item, "input"), true);
+}
+
+/* Those whose end was never told. */
+static void end_custom_calls(struct answer *a)
+{
+    for (size_t n = 0; !a->over && n < items_count(a); n++)
+        if (item_at(a, n)->kind == ITEM_CUSTOM && item_at(a, n)->named)
+            give_input(a, n, STR(""), true);
 }
 
 static void give_refusal(struct answer *a, str text)
@@ -180,6 +225,10 @@ static void take_item(struct answer *a, yyjson_val *item, int64_t index, bool en
         give_call(a, n, json_get_str(item, "call_id"), json_get_str(item, "name"), args);
         return;
     }
+    if (kind == ITEM_CUSTOM) {
+        give_custom_call(a, n, item, ended);
+        return;
+    }
     if (!ended) return;
     if (kind == ITEM_MESSAGE) {
         item_at(a, n)->given = true;
@@ -256,6 +305,7 @@ static void take_response(struct answer *a, yyjson_val *response, str status)
         yyjson_arr_iter_init(output, &it);
         while (!a->over && (item = yyjson_arr_iter_next(&it))) take_item(a, item, index++, true);
     }
+    end_custom_calls(a);
     if (!a->over) finish(a, response, status);
 }
 
@@ -276,6 +326,9 @@ static void take_delta(struct answer *a, str type, yyjson_val *root)
     } else if (str_eq(type, STR("function_call_arguments.delta"))) {
         n = find_of_event(a, root, ITEM_CALL);
         if (n != SIZE_MAX) give_call(a, n, STR_NONE, STR_NONE, delta);
+    } else if (str_eq(type, STR("custom_tool_call_input.delta"))) {
+        n = find_of_event(a, root, ITEM_CUSTOM);
+        if (n != SIZE_MAX) give_input(a, n, delta, false);
     } else if (summary || thought) {
         n = find_of_event(a, root, ITEM_REASONING);
         if (n == SIZE_MAX) return;
@@ -304,6 +357,13 @@ static void take_done(struct answer *a, str type, yyjson_val *root)
         if (n == SIZE_MAX || part <= item_at(a, n)->part) return;
         give_thought(a, n, part, summary ? REASONING_CONTENT : REASONING_PLAIN,
                      json_get_str(root, "text"));
+        return;
+    }
+    if (str_eq(type, STR("custom_tool_call_input.done"))) {
+        n = find_of_event(a, root, ITEM_CUSTOM);
+        if (n == SIZE_MAX) return;
+        bool begun = item_at(a, n)->given;
+        give_input(a, n, begun ? STR("") : json_get_str(root, "input"), true);
         return;
     }
     if (!str_eq(type, STR("function_call_arguments.done"))) return;

@@ -2,6 +2,7 @@
  * Nothing is stored there, so what a model thought comes back to it as it gave it, encrypted. */
 #include "backend/issuers.h"
 #include "backend/openai_in.h"
+#include "backend/pass.h"
 #include "backend/shape.h"
 #include "base/log.h"
 
@@ -12,8 +13,17 @@ struct writer {
     const struct openai_family *family; /* NULL: no model of OpenAI's own */
     const struct openai_form *form;
     uint64_t refused;
+    bool passes; /* the client's own text goes up */
+    bool custom; /* tools that came as custom ones stay so */
     struct shape shape;
-    size_t system; /* messages in front that are the instructions */
+    size_t system;                /* messages in front that are the instructions */
+    const struct place *thoughts; /* of the ask's messages, in their order */
+    size_t thoughts_count;
+};
+
+struct place {
+    const struct message *m;
+    size_t at; /* a part of it */
 };
 
 static bool takes(const struct writer *w, uint64_t field)
@@ -184,15 +194,21 @@ static enum err shape(struct writer *w, struct arena *arena)
     if (s->dropped_results)
         log_event(LEVEL_WARNING, "backend", "tool_results_dropped",
                   LOG_INT("count", s->dropped_results));
-    while (w->system < s->count && s->messages[w->system].role == ROLE_SYSTEM) w->system++;
+    /* A client that speaks this API itself has said which of them are. */
+    size_t most = w->passes ? openai_responses_has_instructions(w->a) : s->count;
+    while (w->system < most && s->messages[w->system].role == ROLE_SYSTEM) w->system++;
     if (w->system == s->count) w->system = 0; /* there must be an item */
     return ERR_NONE;
 }
 
-static void put_conversation(struct writer *w)
+static bool wants_json_said(const struct writer *w)
+{
+    return w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(w);
+}
+
+static void put_instructions(struct writer *w)
 {
     struct json_out *o = &w->o;
-    const struct part json = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
     struct buf all;
 
     buf_init(&all, SIZE_MAX);
@@ -200,9 +216,15 @@ static void put_conversation(struct writer *w)
     if (all.bad) o->to->bad = true;
     if (all.len) json_key(o, "instructions"), json_text(o, buf_str(&all));
     buf_fini(&all);
+}
 
-    json_key(o, "input"), json_array(o);
-    if (w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(w))
+static void put_input(struct writer *w)
+{
+    struct json_out *o = &w->o;
+    const struct part json = {.kind = PART_TEXT, .text = STR("Answer with a JSON object.")};
+
+    json_array(o);
+    if (wants_json_said(w))
         put_said(w, &(struct message){.role = ROLE_SYSTEM, .parts = &json, .count = 1});
     for (size_t i = w->system; i < w->shape.count; i++) {
         const struct message *m = &w->shape.messages[i];
@@ -218,6 +240,33 @@ static void put_conversation(struct writer *w)
 
 /* ---- tools and form ---- */
 
+static bool is_custom(const struct writer *w, str name)
+{
+    for (size_t i = 0; w->custom && i < w->q->tools_count; i++)
+        if (w->q->tools[i].custom && str_eq(w->q->tools[i].name, name)) return true;
+    return false;
+}
+
+static void put_tool(struct writer *w, const struct tool *t)
+{
+    struct json_out *o = &w->o;
+    bool custom = w->custom && t->custom;
+    str schema = t->parameters_json;
+
+    json_object(o);
+    json_key(o, "type"), json_text(o, custom ? STR("custom") : STR("function"));
+    json_key(o, "name"), json_text(o, t->name);
+    if (t->description.len) json_key(o, "description"), json_text(o, t->description);
+    if (!custom) {
+        json_key(o, "parameters");
+        json_raw(o, schema.len ? schema : STR("{\"type\":\"object\",\"properties\":{}}"));
+        /* True where it is left out: a client that speaks this API means what it leaves out. */
+        bool said = !w->passes || t->strict || t->custom || schema.len == 0;
+        if (said) json_key(o, "strict"), json_bool(o, t->strict);
+    }
+    json_end_object(o);
+}
+
 static void put_tools(struct writer *w)
 {
     struct json_out *o = &w->o;
@@ -226,18 +275,7 @@ static void put_tools(struct writer *w)
 
     if (q->tools_count == 0) return;
     json_key(o, "tools"), json_array(o);
-    for (size_t i = 0; i < q->tools_count; i++) {
-        const struct tool *t = &q->tools[i];
-        json_object(o);
-        json_key(o, "type"), json_text(o, STR("function"));
-        json_key(o, "name"), json_text(o, t->name);
-        if (t->description.len) json_key(o, "description"), json_text(o, t->description);
-        json_key(o, "parameters");
-        json_raw(o, t->parameters_json.len ? t->parameters_json
-                                           : STR("{\"type\":\"object\",\"properties\":{}}"));
-        json_key(o, "strict"), json_bool(o, t->strict); /* true where it is left out */
-        json_end_object(o);
-    }
+    for (size_t i = 0; i < q->tools_count; i++) put_tool(w, &q->tools[i]);
     json_end_array(o);
     if (choice.len && w->form->words_only && !str_eq(choice, STR("none"))) choice = STR("auto");
     if (choice.len) {
@@ -248,7 +286,8 @@ static void put_tools(struct writer *w)
             json_text(o, choice);
         } else {
             json_object(o);
-            json_key(o, "type"), json_text(o, STR("function"));
+            json_key(o, "type");
+            json_text(o, is_custom(w, choice) ? STR("custom") : STR("function"));
             json_key(o, "name"), json_text(o, choice);
             json_end_object(o);
         }
@@ -257,8 +296,11 @@ static void put_tools(struct writer *w)
         json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
 }
 
-static void put_form(struct json_out *o, const struct ask *q)
+static void put_form(struct writer *w)
 {
+    struct json_out *o = &w->o;
+    const struct ask *q = w->q;
+
     json_key(o, "format"), json_object(o);
     if (q->format == FORMAT_JSON_OBJECT) {
         json_key(o, "type"), json_text(o, STR("json_object"));
@@ -266,7 +308,7 @@ static void put_form(struct json_out *o, const struct ask *q)
         json_key(o, "type"), json_text(o, STR("json_schema"));
         json_key(o, "name"), json_text(o, q->schema_name.len ? q->schema_name : STR("answer"));
         json_key(o, "schema"), json_raw(o, q->schema_json);
-        json_key(o, "strict"), json_bool(o, q->schema_strict);
+        if (!w->passes || q->schema_strict) json_key(o, "strict"), json_bool(o, q->schema_strict);
     }
     json_end_object(o);
 }
@@ -281,7 +323,7 @@ static void put_format(struct writer *w)
     if (q->format == FORMAT_TEXT && verbosity.len == 0) return;
     json_key(o, "text"), json_object(o);
     if (verbosity.len) json_key(o, "verbosity"), json_raw(o, verbosity);
-    if (q->format != FORMAT_TEXT) put_form(o, q);
+    if (q->format != FORMAT_TEXT) put_form(w);
     json_end_object(o);
 }
 
@@ -304,12 +346,14 @@ static void put_reasoning_fields(struct writer *w, enum effort effort)
     struct json_out *o = &w->o;
     bool thinks = w->family ? w->family->reasons : effort != EFFORT_UNSET;
     bool summary = thinks && effort != EFFORT_NONE && takes(w, REFUSED_SUMMARY | REFUSED_REASONING);
+    str said = openai_responses_said(w->a, "reasoning", "summary");
+
+    if (w->passes && said.len == 0) summary = false; /* nor is it wanted */
 
     if (effort || summary) {
         json_key(o, "reasoning"), json_object(o);
         if (effort) json_key(o, "effort"), json_text(o, str_of(openai_effort_name(effort)));
         if (summary) {
-            str said = openai_responses_said(w->a, "reasoning", "summary");
             json_key(o, "summary"), json_raw(o, said.len ? said : STR("\"auto\""));
         }
         json_end_object(o);
@@ -351,6 +395,103 @@ static void put_numbers(struct writer *w, enum effort effort)
     if (!(left_out & DEFAULT_TOP_P)) put_number(w, REFUSED_TOP_P, "top_p", q->top_p);
 }
 
+/* ---- the client's own text ---- */
+
+static enum err find_thoughts(struct writer *w, struct arena *arena)
+{
+    const struct ask *q = w->q;
+    size_t count = 0;
+
+    for (size_t i = 0; i < q->messages_count; i++) count += q->messages[i].count;
+    struct place *at = arena_array(arena, struct place, count + 1);
+    if (at == NULL) return ERR_MEMORY;
+    w->thoughts = at;
+    for (size_t i = 0; i < q->messages_count; i++)
+        for (size_t k = 0; k < q->messages[i].count; k++)
+            if (q->messages[i].parts[k].kind == PART_REASONING)
+                at[w->thoughts_count++] = (struct place){&q->messages[i], k};
+    return ERR_NONE;
+}
+
+static enum openai_thought fate_of(void *ctx, size_t nth, str token)
+{
+    const struct writer *w = ctx;
+    const struct place *p = nth < w->thoughts_count ? &w->thoughts[nth] : NULL;
+
+    if (p == NULL || !goes_back(w, p->m, p->at)) return THOUGHT_LEFT_OUT;
+    return str_eq(p->m->parts[p->at].signature, token) ? THOUGHT_STAYS : THOUGHT_ANEW;
+}
+
+static void put_thought(void *ctx, size_t nth, struct json_out *o)
+{
+    struct writer *w = ctx;
+    struct json_out own = w->o;
+
+    w->o = *o;
+    put_reasoning(w, &w->thoughts[nth].m->parts[w->thoughts[nth].at]);
+    *o = w->o;
+    w->o = own;
+}
+
+static void put_input_anew(void *ctx, struct json_out *o)
+{
+    struct writer *w = ctx;
+    struct json_out own = w->o;
+
+    w->o = *o;
+    put_input(w);
+    *o = w->o;
+    w->o = own;
+}
+
+/* Custom tools and their calls go as such together or not at all: with the items as they came. */
+static bool input_stays(struct writer *w)
+{
+    bool custom = w->family && openai_family_has_custom(w->family) && takes(w, REFUSED_CUSTOM);
+    bool stays = w->passes && !w->q->received_odd && !wants_json_said(w) &&
+                 openai_responses_may_stay(w->a, custom) && pass_is_unchanged(w->q, 0, &w->shape);
+
+    w->custom = custom && stays;
+    return stays;
+}
+
+/* What was written so far decides, the client's own text is sent. */
+static enum err pass_on(struct writer *w, struct call *c, str ours, bool stay)
+{
+    const struct openai_responses_passed it = {
+        .ours = ours,
+        .refused = w->refused,
+        .stay = stay,
+        .custom = w->custom,
+        .arena = &c->arena,
+        .thought = fate_of,
+        .put_thought = put_thought,
+        .put_input = put_input_anew,
+        .ctx = w,
+    };
+    struct json_out o = json_begin(&c->body);
+    enum err e = find_thoughts(w, &c->arena);
+
+    return e ? e : openai_responses_pass(w->a, &it, &o);
+}
+
+static void put_all(struct writer *w, struct call *c, str model)
+{
+    struct json_out *o = &w->o;
+    enum effort effort = effort_of(w);
+
+    json_object(o);
+    json_key(o, "model"), json_text(o, model);
+    put_instructions(w);
+    if (!w->passes) json_key(o, "input"), put_input(w);
+    if (c->stream) json_key(o, "stream"), json_bool(o, true);
+    put_numbers(w, effort);
+    put_reasoning_fields(w, effort);
+    put_tools(w);
+    put_format(w);
+    json_end_object(o);
+}
+
 enum err openai_responses_write(struct answer *a, struct call *c, str model,
                                 const struct openai_form *form, struct err_note *why)
 {
@@ -363,26 +504,24 @@ enum err openai_responses_write(struct answer *a, struct call *c, str model,
         .family = has_family ? openai_family_of(model) : NULL,
         .form = form ? form : &plain_form,
         .refused = learned_get(a->backend->learned, model),
+        .passes = pass_is_on(a->q, WIRE_RESPONSES),
     };
-    struct json_out *o = &w.o;
+    struct buf ours;
 
     if (a->q->prefill.len)
         return err_set(why, ERR_UNSUPPORTED, "%.*s does not go on from a given text",
                        STR_ARG(str_head(model, 100)));
+    c->stream = !pass_is_whole(a->q, WIRE_RESPONSES);
+    buf_init(&ours, c->body.max_bytes);
     enum err e = shape(&w, &c->arena);
-    if (e) return err_set(why, e, "out of memory for a request");
-    enum effort effort = effort_of(&w);
-    json_object(o);
-    json_key(o, "model"), json_text(o, model);
-    put_conversation(&w);
-    json_key(o, "stream"), json_bool(o, true);
-    put_numbers(&w, effort);
-    put_reasoning_fields(&w, effort);
-    put_tools(&w);
-    put_format(&w);
-    if (takes(&w, REFUSED_EXTRAS)) openai_responses_extras(o, a);
-    json_end_object(o);
+    if (!e) {
+        bool stay = input_stays(&w);
+        if (w.passes) w.o = json_begin(&ours);
+        put_all(&w, c, model);
+        if (w.passes) e = ours.bad ? ERR_MEMORY : pass_on(&w, c, buf_str(&ours), stay);
+    }
+    buf_fini(&ours);
     answer_watch_stops(a, 0); /* it knows none */
-    c->stream = true;
-    return buf_err(&c->body);
+    if (!e) e = buf_err(&c->body);
+    return e ? err_set(why, e, "out of memory for a request") : ERR_NONE;
 }

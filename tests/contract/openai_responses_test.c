@@ -70,6 +70,13 @@ ROWS(tools,
     {"other-ids", "c0:call_a:f a0:{\"a\":1} done:tool_calls", 1},
     {"no-added", "c0:call_a:f a0:{\"a\":1} t:ok done:tool_calls", 1})
 
+/* The one text of a custom tool, as a function's arguments, however it is told. */
+ROWS(custom,
+    {"custom", "c0:call_c:c a0:{\"input\":\"a\\\"\\n\xF0\x9F\x98\x80 {b}\"} c1:call_f:f a1:{} done:tool_calls", 1},
+    {"custom-by-item", "c0:call_c:c a0:{\"input\":\"a\\\"\\n\xF0\x9F\x98\x80 {b}\"} c1:call_f:f a1:{} done:tool_calls", 1},
+    {"custom-by-deltas", "c0:call_c:c a0:{\"input\":\"a\\\"\\n\xF0\x9F\x98\x80 {b} c1:call_f:f a1:{} a0:\"} done:tool_calls", 1},
+    {"custom-halves", "c0:call_c:c a0:{\"input\":\"ok \xF0\x9F\x98\x80!\"} done:tool_calls", 1})
+
 ROWS(reasoning,
     {"reasoning", "r:Think\n\nmore t:42 done:stop", 1},
     {"hidden-reasoning", "t:42 done:stop", 1},
@@ -529,15 +536,25 @@ static void test_families(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),          cmocka_unit_test(test_tools),
-        cmocka_unit_test(test_reasoning),      cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_endings),        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_classes),        cmocka_unit_test(test_large),
-        cmocka_unit_test(test_usage),          cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_stops),          cmocka_unit_test(test_many),
-        cmocka_unit_test(test_request),        cmocka_unit_test(test_reasoning_goes_back),
-        cmocka_unit_test(test_refused_fields), cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_learned),        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_custom),
+        cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_request),
+        cmocka_unit_test(test_reasoning_goes_back),
+        cmocka_unit_test(test_refused_fields),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_learned),
+        cmocka_unit_test(test_families),
     };
     return cmocka_run_group_tests_name("contract/openai_responses", tests, setup, teardown);
 }

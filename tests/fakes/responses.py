@@ -14,7 +14,7 @@ from fake import ARGS
 FIELDS = {"model", "input", "instructions", "stream", "max_output_tokens", "temperature", "top_p", "tools", "tool_choice",
           "parallel_tool_calls", "text", "reasoning", "store", "include"}
 FURTHER = {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "user", "truncation",
-           "max_tool_calls"}
+           "max_tool_calls", "stream_options"}
 ISSUED, ISSUED_LOCK = {}, threading.Lock()  # encrypted content -> the item that it came in
 
 
@@ -50,7 +50,7 @@ def check_parts(parts, at, kinds):
             keys(part, here, ("type", "image_url"), ("detail",))
             need(part["image_url"].startswith(("data:image/", "https://", "http://")), "Invalid 'image_url'", here)
         else:
-            keys(part, here, ("type", "text"), ("annotations",))
+            keys(part, here, ("type", "text"), ("annotations", "logprobs"))
             need(isinstance(part["text"], str), "Invalid 'text'", here, "invalid_type")
 
 
@@ -73,23 +73,28 @@ def check_input(items, model):
         at = f"input[{n}]"
         kind = item.get("type", "message")
         if pending:
-            need(kind in ("function_call", "message", "reasoning") and item.get("role", "assistant") == "assistant",
+            need(kind in ("function_call", "custom_tool_call", "message", "reasoning") and item.get("role", "assistant") == "assistant",
                  f"Item '{pending}' of type 'reasoning' was provided without its required following item.", "input")
         if kind != "reasoning":
             pending = None
+        prefix = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}.get(kind, "")
+        need("id" not in item or item["id"].startswith(prefix), f"Invalid '{at}.id': '{item.get('id')}'. Expected an ID that begins "
+             f"with '{prefix}'.", at + ".id")
         if kind == "message":
-            keys(item, at, ("role", "content"), ("type",))
+            keys(item, at, ("role", "content"), ("type", "id", "status", "phase"))
             role = item["role"]
             need(role in ("user", "system", "developer", "assistant"), f"Invalid value: '{role}'.", at + ".role")
             check_parts(item["content"], at + ".content",
                         ("output_text",) if role == "assistant" else ("input_text", "input_image"))
-        elif kind == "function_call":
-            keys(item, at, ("type", "call_id", "name", "arguments"))
+        elif kind in ("function_call", "custom_tool_call"):
+            what = "input" if kind.startswith("custom") else "arguments"
+            keys(item, at, ("type", "call_id", "name", what), ("id", "status"))
             need(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item["call_id"]) and item["call_id"] not in calls, "Invalid call_id", at)
-            json.loads(item["arguments"])
+            if what == "arguments":
+                json.loads(item["arguments"])
             calls.add(item["call_id"])
-        elif kind == "function_call_output":
-            keys(item, at, ("type", "call_id", "output"))
+        elif kind in ("function_call_output", "custom_tool_call_output"):
+            keys(item, at, ("type", "call_id", "output"), ("id", "status"))
             need(item["call_id"] in calls, f"No tool call found for function call output with call_id {item['call_id']}.", "input",
                  None)
             calls.discard(item["call_id"])
@@ -137,6 +142,8 @@ def check(p):
     need(h.get("accept-encoding") == "identity" and h.get("user-agent", "").startswith("sema/"), "odd fields")
     if ARGS.key and h.get("authorization") != "Bearer " + ARGS.key:
         raise Refusal("Incorrect API key provided", "invalid_api_key", None, 401)
+    need(h.get("accept") == ("text/event-stream" if q.get("stream") else "application/json"), "another answer is accepted than asked for")
+    need("stream_options" not in q or q.get("stream"), "'stream_options' needs 'stream'", "stream_options")
     for field in q:
         need(field in FIELDS | FURTHER or (field == "house_field" and q["model"] == "request"), f"Unknown parameter: '{field}'.", field, "unknown_parameter")
     need("instructions" not in q or isinstance(q["instructions"], str), "Invalid 'instructions'", "instructions", "invalid_type")
@@ -149,7 +156,11 @@ def check(p):
     need("tools" not in q or q["tools"], "Invalid 'tools': empty array", "tools")
     need("tools" in q or not {"tool_choice", "parallel_tool_calls"} & set(q), "'tool_choice' needs 'tools'", "tool_choice")
     for n, tool in enumerate(q.get("tools", [])):
-        keys(tool, f"tools[{n}]", ("type", "name", "parameters", "strict"), ("description",))
+        if tool["type"] == "custom":
+            need(q["model"] != "gpt-6-no-custom", "Invalid value: 'custom'. Supported values are: 'function'.", f"tools[{n}].type")
+            keys(tool, f"tools[{n}]", ("type", "name"), ("description", "format"))
+            continue
+        keys(tool, f"tools[{n}]", ("type", "name", "parameters"), ("description", "strict"))
         need(tool["type"] == "function" and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", tool["name"]), "Invalid tool", f"tools[{n}]")
         need(tool["parameters"].get("type") == "object", "Invalid schema for function", f"tools[{n}].parameters")
     choice = q.get("tool_choice", "auto")
@@ -170,6 +181,37 @@ def check(p):
 
 
 # ---- the pieces of a stream ----------------------------------------------------------------------------------------
+
+class Whole:
+    """Stands in for a peer that is asked for a whole answer: the last event of the stream that a case writes holds it.  A
+    case of odd bytes or of a stream that does not come to its end is a stream all the same."""
+
+    def __init__(self, p):
+        self.p, self.data = p, None
+
+    def __getattr__(self, name):
+        return getattr(self.p, name)
+
+    def begin(self, *_):
+        self.data = b""
+
+    def chunk(self, data):
+        self.data += data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+
+    def end(self):
+        try:
+            events = [json.loads(line[6:]) for line in self.data.decode().split("\n") if line.startswith("data: ")]
+        except ValueError:
+            events = []
+        last = events[-1] if events else {}
+        if last.get("type") == "error":
+            return self.p.answer(429 if "limit" in last["code"] else 500, {"error": {**last, "type": "server_error"}})
+        if last.get("type") == "response.failed" or last.get("response", {}).get("output"):
+            return self.p.answer(200, last["response"])
+        self.p.begin()
+        self.p.chunk(self.data)
+        self.p.end()
+
 
 class Stream:
     """One response: items are begun, filled and ended; finish() repeats all of them."""
@@ -192,7 +234,7 @@ class Stream:
 
     def add(self, kind, **fields):
         """Begins an item and gives its output_index."""
-        prefix = {"message": "msg", "reasoning": "rs", "function_call": "fc"}.get(kind, "x")
+        prefix = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}.get(kind, "x")
         n = len(self.output)
         item = {"id": f"{prefix}_{secrets.token_hex(8)}", "type": kind, **fields}
         self.output.append(item)
@@ -407,6 +449,50 @@ def case_tool_no_args(p):
     s = Stream(p)
     s.call("call_a", "f")
     s.finish()
+
+
+def custom(p, how):
+    """A call of a tool whose input is one text, in the ways in which that text may be told."""
+    s = Stream(p)
+    n = s.add("custom_tool_call", call_id="call_c", name="c", input="", status="in_progress")
+    for piece in ("a\"\n", "\U0001F600 {b}") if how != "item" else ():
+        s.delta("custom_tool_call_input", n, piece)
+    s.output[n].update(input="a\"\n\U0001F600 {b}", status="completed")
+    if how == "all":
+        s.event("response.custom_tool_call_input.done", item_id=s.output[n]["id"], output_index=n, input=s.output[n]["input"])
+    if how != "deltas":
+        s.done(n)
+    s.call("call_f", "f", "{}")
+    s.finish(output=how == "all")
+
+
+def case_custom(p): custom(p, "all")
+def case_custom_by_item(p): custom(p, "item")
+def case_custom_by_deltas(p): custom(p, "deltas")
+
+
+def case_custom_halves(p):
+    s = Stream(p)
+    n = s.add("custom_tool_call", call_id="call_c", name="c", input="")
+    for half in (r"ok \ud83d", r"\ude00!"):
+        p.chunk('data: {"type":"response.custom_tool_call_input.delta","output_index":%d,"delta":"%s"}\n\n' % (n, half))
+    s.finish(output=False)
+
+
+def case_gpt_6_custom(p):
+    """Calls, then tells what kinds of items and tools it was given."""
+    s = Stream(p)
+    if any(i.get("type") == "custom_tool_call_output" for i in p.json["input"]):
+        s.message(" ".join(i.get("type", i.get("role")) for i in [*p.json["input"], *p.json["tools"]]))
+    else:
+        s.think("I patch.")
+        n = s.add("custom_tool_call", call_id="call_c", name="c", input="")
+        s.output[n].update(input="*** p")
+        s.done(n)
+    s.finish()
+
+
+case_gpt_6_no_custom = case_tool
 
 
 def case_round_trip(p):  # thinks and calls, then tells what it was given
@@ -768,4 +854,4 @@ def respond(p):
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         return p.answer(400, {"error": {"message": f"malformed request: {e!r}", "type": "invalid_request_error",
                                         "param": None, "code": None}})
-    CASES.get(model, default)(p)
+    CASES.get(model, default)(p if p.json.get("stream") else Whole(p))

@@ -284,6 +284,31 @@ def extras(t):
         t.equal(json.loads(Chat.ask(s, user("hi"), False, service_tier="flex")[0]).get("service_tier"), None)
 
 
+@case("custom tools stay what they are where OpenAI's models know them, and are functions elsewhere")
+def custom(t):
+    tools = [{"type": "custom", "name": "c", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}}, *RESPONSES_TOOLS]
+    with Fake("openai") as f, over(f, "custom") as s:
+        for model in ("custom", "custom-by-item", "custom-by-deltas"):  # whatever the model was asked with, its call is the client's own kind
+            for stream in (False, True):
+                output = Responses.ask(s, user("hi"), stream, model="openai/" + model, tools=tools)[3]
+                t.equal([(i["type"], i["name"], i.get("input", i.get("arguments"))) for i in output],
+                        [("custom_tool_call", "c", "a\"\n\U0001F600 {b}"), ("function_call", "f", "{}")])
+                t.true(output[0]["id"].startswith("ctc_"), repr(output))
+        t.equal([tool["type"] for tool in f.requests("/v1/responses")[-1]["body"]["tools"]], ["function", "function"])
+        for stream in (False, True):
+            output = Responses.ask(s, user("hi"), stream, model="openai/gpt-6-custom", tools=tools, reasoning={"effort": "low"})[3]
+            t.equal(f.requests("/v1/responses")[-1]["body"]["tools"], tools)
+            t.equal([i["type"] for i in output], ["reasoning", "custom_tool_call"])
+            talk = user("hi") + output + [{"type": "custom_tool_call_output", "call_id": "call_c", "output": "done"}]
+            text = Responses.ask(s, talk, stream, model="openai/gpt-6-custom", tools=tools, reasoning={"effort": "low"})[0]
+            t.equal(text, "user reasoning custom_tool_call custom_tool_call_output custom function")
+    with Fake("openai") as f, over(f, "gpt-6-no-custom") as s:  # refused once, then asked as a function
+        for n in (2, 3):
+            t.equal([c[:2] for c in Responses.ask(s, user("hi"), False, tools=tools)[1]], [("call_a", "get_weather")])
+            t.equal(len(f.requests("/v1/responses")), n)
+        t.equal([tool["type"] for tool in f.requests("/v1/responses")[-1]["body"]["tools"]], ["function", "function"])
+
+
 @case("stop strings, which this API does not know, end the answer before them")
 def stops(t):
     with Fake("openai") as f, over(f, "echo") as s:

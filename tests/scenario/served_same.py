@@ -2,7 +2,7 @@
 providers.md section 2)."""
 from harness import *
 
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 
 # White space, order and numbers as no writer of ours would put them.
 OPENAI_TOOLS = ('[ {"function":{"parameters":{"properties":{"n":{"minimum":1.10,"type":"number"}},"type":"object"} ,"strict":false,'
@@ -107,6 +107,53 @@ def _(t):
             t.equal(r.status, 200, repr(r))
             t.equal(newest(up)["raw"], body.replace('"sema"', '"claude-haiku-4-5"'))
             t.has(r.text, '"stop_reason":"stop_sequence","stop_sequence":"END"')
+
+
+INPUT = ('[ {"role":"user", "content":[ {"type":"input_text","text":"b\\u0065"},{"detail":"low","type":"input_image","image_url":'
+         '"data:image/png;base64,AAAA"}]},\n%s{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":'
+         '[{"type":"output_text","annotations":[],"text":"so"}]},{"arguments":"{ \\"id\\":1234567890123456789, \\"x\\":1.10}",'
+         '"type":"function_call","call_id":"call_9","name":"f"},\t{"type":"function_call_output","call_id":"call_9","output":"ok"} ]')
+FLAT = '[ {"name":"f","parameters":{"properties":{"n":{"minimum":1.10,"type":"number"}},"type":"object"} ,"type":"function"} ]'
+TAIL = ',"store":false,"include":["reasoning.encrypted_content"]'
+
+
+def responses(request):
+    if request["method"] == "GET":
+        return [Upstream.json(200, {"object": "list", "data": []})]
+    output = [{"type": "reasoning", "id": "rs_7", "summary": [], "encrypted_content": "gAAAA-7"},
+              {"type": "message", "id": "msg_7", "role": "assistant", "content": [{"type": "output_text", "text": "hello", "annotations": []}]}]
+    answer = {"id": "resp_1", "object": "response", "status": "completed", "model": "test-model", "output": output, "usage": None}
+    if not request["body"].get("stream"):
+        return [Upstream.json(200, answer)]
+    return [Upstream.STREAM, *(Upstream.event(json.dumps({"type": "response.output_item.done", "output_index": n, "item": item}))
+                               for n, item in enumerate(output)),
+            Upstream.event(json.dumps({"type": "response.completed", "response": answer}))]
+
+
+@case("responses: items and tools are the client's bytes, whole and streamed; of a thought only its token is opened")
+def _(t):
+    with Upstream(responses) as up, Server(**up.env(OPENAI_BASE_URL=up.url + "/responses")) as s:
+        for stream, accept in (("", "application/json"), (',"stream":true', "text/event-stream"), (',"stream":false', "application/json")):
+            body = (f'{{"instructions":"b\\u0065 kind","input":{INPUT % ""},"tools":{FLAT},"model":"sema","max_output_tokens":100{stream},'
+                    f'"temperature":0.70,"nobodyKnows":[ 1 ],"metadata":{{ }}')
+            r = post(s, RESPONSES, body + "}")
+            t.equal(r.status, 200, repr(r))
+            t.equal(newest(up)["raw"], body.replace('"sema"', '"test-model"') + TAIL + "}")
+            t.equal(newest(up)["headers"]["accept"], accept)
+            t.has(r.text, '"text":"hello"')
+        # The answer comes back with a thought whose token is ours outside: inside it is the provider's, with its own id.
+        body = f'{{"input":"hi","model":"sema"{TAIL}}}'
+        output = post(s, RESPONSES, body).json()["output"]
+        t.equal(newest(up)["raw"], body.replace('"sema"', '"test-model"'))
+        t.true(output[0]["encrypted_content"].startswith("c2VtYS4x"), repr(output))
+        mine = f'{{"role":"user", "content":"hi"}} , {json.dumps(output[0])} , '
+        body = f'{{"model":"sema","input":{INPUT % mine}{TAIL}}}'
+        t.equal(post(s, RESPONSES, body).status, 200)
+        sent = newest(up)["body"]["input"]
+        t.equal(sent[2], {"type": "reasoning", "id": "rs_7", "summary": [], "encrypted_content": "gAAAA-7"})
+        before, _, after = newest(up)["raw"].partition(json.dumps(sent[2], separators=(",", ":")))
+        t.equal(before, f'{{"model":"test-model","input":{INPUT.partition("%s")[0]}{{"role":"user", "content":"hi"}} , ')
+        t.equal(after, " , " + INPUT.partition("%s")[2] + TAIL + "}")
 
 
 @case("fields that nobody here knows go to compatible servers, to the vendor's own words stay as they are, null is absent")

@@ -9,8 +9,9 @@ enum { ID_BYTES = 64 };
 static str id_of(const struct served *s, size_t item, char to[ID_BYTES])
 {
     static const char *const heads[] = {"msg", "rs", "fc"};
-    const struct responses *own = s->own;
-    int n = snprintf(to, ID_BYTES, "%s_%s%zu", heads[own->items[item].kind], s->id, item);
+    const struct responses_item *i = &((const struct responses *)s->own)->items[item];
+    const char *head = i->custom ? "ctc" : heads[i->kind]; /* OpenAI looks at it when it is back */
+    int n = snprintf(to, ID_BYTES, "%s_%s%zu", head, s->id, item);
     return str_span(to, (size_t)n);
 }
 

@@ -12,6 +12,7 @@ struct reader {
     struct served *s;
     struct served_messages out;
     struct family_error *why;
+    bool odd;    /* an item is as only we take it */
     char at[64]; /* "input[3]" */
 };
 
@@ -42,15 +43,31 @@ static bool is(str type, const char *name)
 
 /* ---- input ---- */
 
+static enum role newest_role(const struct reader *r)
+{
+    return r->out.at[r->out.count - 1].role;
+}
+
 static void add_text(struct reader *r, str text)
 {
-    if (text.len) served_part(&r->out, PART_TEXT)->text = text;
+    if (text.len)
+        served_part(&r->out, PART_TEXT)->text = text;
+    else
+        r->odd |= newest_role(r) != ROLE_TOOL; /* a tool may have nothing to say */
+}
+
+/* Whether OpenAI takes a part of this type from whoever speaks. */
+static bool is_proper(str type, bool assistant)
+{
+    if (assistant) return is(type, "output_text") || is(type, "refusal");
+    return is(type, "input_text") || is(type, "input_image");
 }
 
 static bool read_part(struct reader *r, yyjson_val *part, const char *field)
 {
     str type = json_get_str(part, "type");
 
+    r->odd |= !is_proper(type, newest_role(r) == ROLE_ASSISTANT);
     if (yyjson_is_str(part)) {
         add_text(r, json_str(part));
     } else if (is(type, "input_text") || is(type, "output_text") || is(type, "text")) {
@@ -74,10 +91,16 @@ static bool read_content(struct reader *r, yyjson_val *content, const char *fiel
 {
     yyjson_val *each;
 
-    if (absent(content)) return true;
+    if (absent(content) || (yyjson_is_arr(content) && yyjson_arr_size(content) == 0)) {
+        r->odd = true;
+        return true;
+    }
     if (!yyjson_is_arr(content) && !yyjson_is_str(content))
         return wrong_here(r, field, "expected a string or an array of parts");
-    if (yyjson_is_str(content)) return read_part(r, content, field);
+    if (yyjson_is_str(content)) {
+        add_text(r, json_str(content));
+        return true;
+    }
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
     while ((each = yyjson_arr_iter_next(&it)))
         if (!read_part(r, each, field)) return false;
@@ -160,17 +183,16 @@ static str custom_args(struct reader *r, str input)
 
 static bool read_call(struct reader *r, yyjson_val *item, bool custom)
 {
-    str args = json_get_str(item, "arguments");
+    str args = json_get_str(item, custom ? "input" : "arguments");
 
+    r->odd |= custom ? args.at == NULL : args.len == 0;
     of_assistant(r);
     struct part *p = served_part(&r->out, PART_TOOL_CALL);
     p->id = json_get_str(item, "call_id");
     p->name = json_get_str(item, "name");
     if (p->id.len == 0) return wrong_here(r, "call_id", "required");
     if (p->name.len == 0) return wrong_here(r, "name", "required");
-    p->args_json = custom     ? custom_args(r, json_get_str(item, "input"))
-                   : args.len ? args
-                              : STR("{}");
+    p->args_json = custom ? custom_args(r, args) : args.len ? args : STR("{}");
     return true;
 }
 
@@ -228,6 +250,7 @@ static bool read_input(struct served *s, yyjson_val *root, struct family_error *
     if (r.out.count == before) return wrong(s, why, "input", "holds no message");
     s->ask.messages = r.out.at;
     s->ask.messages_count = r.out.count;
+    s->ask.received_odd = r.odd;
     return true;
 }
 
@@ -258,6 +281,7 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
         t->strict = json_get_bool(each, "strict", false);
         if (yyjson_is_obj(parameters)) t->parameters_json = served_json(parameters, s->arena);
         if (is_custom) {
+            t->custom = true;
             t->parameters_json = STR(CUSTOM_SCHEMA);
             custom[own->custom_count++] = t->name;
         }

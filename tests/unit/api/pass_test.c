@@ -1,11 +1,12 @@
 /* A request of the same dialect in and out, by OpenAI's and Anthropic's own rules: what came, and
- * what goes up, byte for byte (providers.md 3.1, 5.1, 5.2; openai-compat.md 1.2). */
+ * what goes up, byte for byte (providers.md 3.1, 4, 5.1, 5.2; openai-compat.md 1.2). */
 #include "check.h"
 
 #include "pass_write.h"
 
 #include "api/served/anthropic.h"
 #include "api/served/openai.h"
+#include "api/served/responses.h"
 #include "base/loop.h"
 #include "http/server.h"
 
@@ -28,7 +29,7 @@ typedef bool read_fn(struct served *s, yyjson_val *root, struct family_error *wh
 
 struct row {
     const char *model, *came, *sent;
-    uint64_t learned;
+    enum pass_learned learned;
 };
 
 static void check_row(const struct backend_ops *ops, read_fn *read, const struct row *row)
@@ -108,6 +109,88 @@ static void test_openai(void **state)
         check_row(&backend_openai, openai_read_chat, &rows[i]);
 }
 
+#define ITEMS                                                                                      \
+    "[ {\"content\":\"b\\u0065 brief\", \"role\":\"developer\"},\n "                               \
+    "{\"role\":\"user\",\"content\":[ "                                                            \
+    "{\"type\":\"input_text\",\"text\":\"a\"},{\"detail\":\"low\",\"type\":\"input_image\","       \
+    "\"image_url\":\"data:image/png;base64,AAAA\"}]},{\"id\":\"msg_1\",\"type\":\"message\","      \
+    "\"status\":\"completed\",\"role\":\"assistant\",\"phase\":\"commentary\",\"content\":[{"      \
+    "\"type\":"                                                                                    \
+    "\"output_text\",\"annotations\":[],\"text\":\"so\"}]},{\"arguments\":\"{ \\\"x\\\":1.10}\","  \
+    "\"type\":\"function_call\",\"call_id\":\"call_9\",\"name\":\"f\"},\t{\"type\":\"function_"    \
+    "call_output\","                                                                               \
+    "\"call_id\":\"call_9\",\"output\":\"\"} ,{\"role\":\"user\",\"content\":\"go on\"} ]"
+#define FLAT                                                                                       \
+    "[ {\"name\":\"f\",\"type\":\"function\",\"parameters\":{\"type\":\"object\",\"x\":1.10}}, "   \
+    "{\"type\":\"function\",\"name\":\"g\",\"parameters\":{ "                                      \
+    "},\"strict\":false,\"description\":\"\"}]"
+#define CUSTOM                                                                                     \
+    "{\"type\":\"custom\",\"name\":\"c\", \"format\":{\"type\":\"grammar\",\"syntax\":\"lark\","   \
+    "\"definition\":\"start: x\"}}"
+#define CUSTOM_ITEMS                                                                               \
+    "[{\"role\":\"user\",\"content\":\"a\"},{\"type\":\"custom_tool_call\",\"id\":\"ctc_1\","      \
+    "\"call_id\":"                                                                                 \
+    "\"k\",\"name\":\"c\",\"input\":\"x\"}, "                                                      \
+    "{\"type\":\"custom_tool_call_output\",\"call_id\":\"k\","                                     \
+    "\"output\":\"y\"}]"
+#define SAID "\"input\":\"a\""
+#define STORE ",\"store\":false"
+#define INCLUDE ",\"include\":[\"reasoning.encrypted_content\"]"
+
+static void test_responses(void **state)
+{
+    /* clang-format off */
+    static const struct row rows[] = {
+        /* Items and tools as they came; fields of the API pass, fields that OpenAI would refuse do not. */
+        {"gpt-4o", "{\"input\":" ITEMS ",\"instructions\":\"b\\u0065 kind\",\"tools\":" FLAT ",\"model\":\"x\",\"temperature\":0.70,\"max_output_tokens\":100}",
+                   "{\"input\":" ITEMS ",\"instructions\":\"b\\u0065 kind\",\"tools\":" FLAT ",\"model\":\"gpt-4o\",\"temperature\":0.70,\"max_output_tokens\":100" STORE "}", LEARNED_RESPONSES},
+        {"gpt-4o", "{\"model\":\"x\"," SAID ",\"stream\":true,\"stream_options\":{ \"include_obfuscation\":false},\"odd\":1,\"metadata\":{ },\"store\":true,\"user\":null,\"top_logprobs\":2}",
+                   "{\"model\":\"gpt-4o\"," SAID ",\"stream\":true,\"stream_options\":{ \"include_obfuscation\":false},\"metadata\":{ },\"store\":false}", LEARNED_RESPONSES},
+        {"gpt-4o", "{\"model\":\"x\"," SAID ",\"stream\":false,\"stream_options\":{},\"include\":[\"reasoning.encrypted_content\"],\"reasoning\":{\"effort\":\"low\"},\"text\":{ \"format\":{\"type\":\"text\"}}}",
+                   "{\"model\":\"gpt-4o\"," SAID ",\"stream\":false,\"text\":{ \"format\":{\"type\":\"text\"}}" STORE "}", LEARNED_RESPONSES},
+        /* A model that reasons: no sampling, its own efforts, its thoughts encrypted. */
+        {"gpt-5.3-codex", "{\"model\":\"x\"," SAID ",\"temperature\":0.5,\"reasoning\":{ \"summary\":\"concise\",\"effort\":\"high\",\"context\":\"auto\"},\"include\":[ \"reasoning.encrypted_content\"],\"store\":false}",
+                          "{\"model\":\"gpt-5.3-codex\"," SAID ",\"reasoning\":{ \"summary\":\"concise\",\"effort\":\"high\",\"context\":\"auto\"},\"include\":[ \"reasoning.encrypted_content\"],\"store\":false}", 0},
+        {"gpt-5.3-codex", "{\"model\":\"x\"," SAID ",\"reasoning\":{\"effort\":\"max\"},\"include\":[\"message.output_text.logprobs\"]}",
+                          "{\"model\":\"gpt-5.3-codex\"," SAID ",\"reasoning\":{\"effort\":\"high\"},\"include\":[\"message.output_text.logprobs\",\"reasoning.encrypted_content\"]" STORE "}", 0},
+        {"gpt-5.3-codex", "{\"model\":\"x\"," SAID ",\"reasoning\":{\"effort\":\"low\",\"summary\":\"auto\"},\"text\":{\"verbosity\":\"low\",\"odd\":1}}",
+                          "{\"model\":\"gpt-5.3-codex\"," SAID ",\"reasoning\":{\"effort\":\"low\"},\"text\":{\"verbosity\":\"low\",\"odd\":1}" STORE INCLUDE "}", LEARNED_NO_SUMMARY},
+        /* Thoughts: OpenAI's own as they came; those that nothing followed, or that bring nothing, stay away; so do items that nobody here knows. */
+        {"gpt-5.3-codex", "{\"model\":\"x\",\"input\":[{\"role\":\"user\",\"content\":\"a\"},{\"type\":\"reasoning\", \"id\":\"rs_1\",\"summary\":[ {\"type\":\"summary_text\",\"text\":\"x\"}],\"encrypted_content\":\"gA\"},"
+                          "{\"role\":\"assistant\",\"content\":\"b\"}, {\"role\":\"user\",\"content\":\"c\"}]" STORE INCLUDE "}",
+                          "{\"model\":\"gpt-5.3-codex\",\"input\":[{\"role\":\"user\",\"content\":\"a\"},{\"type\":\"reasoning\", \"id\":\"rs_1\",\"summary\":[ {\"type\":\"summary_text\",\"text\":\"x\"}],\"encrypted_content\":\"gA\"},"
+                          "{\"role\":\"assistant\",\"content\":\"b\"}, {\"role\":\"user\",\"content\":\"c\"}]" STORE INCLUDE "}", 0},
+        {"gpt-5.3-codex", "{\"model\":\"x\",\"input\":[{\"role\":\"user\", \"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[]},{\"type\":\"web_search_call\",\"id\":\"ws_1\"},"
+                          "{\"type\":\"reasoning\",\"id\":\"rs_2\",\"summary\":[],\"encrypted_content\":\"gB\"},{\"role\":\"user\", \"content\":\"c\",\"odd\":1}]" STORE INCLUDE "}",
+                          "{\"model\":\"gpt-5.3-codex\",\"input\":[{\"role\":\"user\", \"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}]" STORE INCLUDE "}", 0},
+        /* Custom tools stay what they are, with their calls; where the model refuses them they are functions. */
+        {"gpt-5.3-codex", "{\"model\":\"x\",\"input\":" CUSTOM_ITEMS ",\"tools\":[" CUSTOM " , {\"type\":\"web_search\"}],\"tool_choice\":{ \"type\":\"custom\",\"name\":\"c\"}" STORE INCLUDE "}",
+                          "{\"model\":\"gpt-5.3-codex\",\"input\":" CUSTOM_ITEMS ",\"tools\":[" CUSTOM "],\"tool_choice\":{ \"type\":\"custom\",\"name\":\"c\"}" STORE INCLUDE "}", 0},
+        {"gpt-5.3-codex", "{\"model\":\"x\",\"input\":" CUSTOM_ITEMS ",\"tools\":[" CUSTOM "]" STORE INCLUDE "}",
+                          "{\"model\":\"gpt-5.3-codex\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"a\"}]},{\"type\":\"function_call\",\"call_id\":\"k\",\"name\":\"c\","
+                          "\"arguments\":\"{\\\"input\\\":\\\"x\\\"}\"},{\"type\":\"function_call_output\",\"call_id\":\"k\",\"output\":\"y\"}],\"tools\":[{\"type\":\"function\",\"name\":\"c\",\"parameters\":"
+                          "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},\"required\":[\"input\"],\"additionalProperties\":false},\"strict\":false}]" STORE INCLUDE "}", LEARNED_NO_CUSTOM},
+        /* Choices among tools; without any there is none. */
+        {"gpt-4o", "{\"model\":\"x\"," SAID ",\"tools\":" FLAT ",\"tool_choice\":{\"type\":\"allowed_tools\", \"mode\":\"auto\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"parallel_tool_calls\":true" STORE "}",
+                   "{\"model\":\"gpt-4o\"," SAID ",\"tools\":" FLAT ",\"tool_choice\":{\"type\":\"allowed_tools\", \"mode\":\"auto\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"parallel_tool_calls\":true" STORE "}", LEARNED_RESPONSES},
+        {"gpt-4o", "{\"model\":\"x\"," SAID ",\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":true" STORE "}",
+                   "{\"model\":\"gpt-4o\"," SAID STORE "}", LEARNED_RESPONSES},
+        /* What only we take is put right; a form in JSON of which nobody speaks is spoken of. */
+        {"gpt-4o", "{\"model\":\"x\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],\"instructions\":\"k\"" STORE "}",
+                   "{\"model\":\"gpt-4o\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"a\"}]}],\"instructions\":\"k\"" STORE "}", LEARNED_RESPONSES},
+        {"gpt-4o", "{\"model\":\"x\"," SAID ",\"text\":{\"format\":{ \"type\":\"json_object\"}}" STORE "}",
+                   "{\"model\":\"gpt-4o\",\"input\":[{\"role\":\"system\",\"content\":[{\"type\":\"input_text\",\"text\":\"Answer with a JSON object.\"}]},{\"role\":\"user\",\"content\":"
+                   "[{\"type\":\"input_text\",\"text\":\"a\"}]}],\"text\":{\"format\":{ \"type\":\"json_object\"}}" STORE "}", LEARNED_RESPONSES},
+        {"gpt-4o", "{\"model\":\"x\",\"\\u0069nstructions\":\"k\"," SAID STORE "}",
+                   "{\"model\":\"gpt-4o\",\"input\":[{\"role\":\"system\",\"content\":[{\"type\":\"input_text\",\"text\":\"k\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"a\"}]}]" STORE "}", LEARNED_RESPONSES},
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_row(&backend_openai, responses_read, &rows[i]);
+}
+
 #define HEAD "\"max_tokens\":100,\"messages\":[ {\"role\":\"user\",\"content\":\"a\"}]"
 
 static void test_anthropic(void **state)
@@ -151,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_openai),
+        cmocka_unit_test(test_responses),
         cmocka_unit_test(test_anthropic),
     };
     return cmocka_run_group_tests_name("api/pass", tests, setup, teardown);

@@ -2,11 +2,12 @@
 
 #include "pass_write.h"
 
-#include "backend/dialect.h"
+#include "backend/openai_in.h"
 
 void pass_write(const struct backend_ops *ops, const struct ask *q, struct loop *l,
-                uint64_t learned, struct buf *out)
+                enum pass_learned learned, struct buf *out)
 {
+    static const uint64_t bits[] = {0, NEEDS_RESPONSES, REFUSED_SUMMARY, REFUSED_CUSTOM};
     const struct backend_conf conf = {.type = ops->type, .model = q->model, .key = STR("k")};
     struct err_note why = {.text = ""};
     struct call c = {.stream = true};
@@ -14,7 +15,7 @@ void pass_write(const struct backend_ops *ops, const struct ask *q, struct loop 
 
     check_int(ops->open(&b, &conf, &why), ERR_NONE);
     check_true(b->official);
-    if (learned) learned_add(b->learned, q->model, learned);
+    if (learned) learned_add(b->learned, q->model, bits[learned]);
     struct answer a = {.backend = b, .dialect = b->dialect, .loop = l, .q = q};
     arena_init(&c.arena, 0);
     buf_init(&c.body, 1 << 20);
