@@ -58,7 +58,8 @@ static struct tool_call *find(struct tools *t, const struct tool_piece *p)
             if (c->index != p->index) continue;
             /* Some servers number each chunk's calls from 0: another id with a name is another
              * call. */
-            bool other = p->id.len && p->name.len && c->name.len && !str_eq(p->id, c->id);
+            bool other =
+                p->id.len && p->name.len && c->name.len && !c->renamed && !str_eq(p->id, c->id);
             return other ? NULL : c;
         }
         return NULL;
@@ -99,12 +100,25 @@ static void give_args(struct tools *t, struct tool_call *c, str args, const stru
     if (to->tool_args) to->tool_args(to->ctx, c->number, args);
 }
 
+/* Two calls of one answer under one id: their results could not be told apart. */
+static bool is_taken(const struct tools *t, const struct tool_call *c)
+{
+    for (size_t i = 0; i < t->count; i++)
+        if (&t->at[i] != c && str_eq(t->at[i].id, c->id)) return true;
+    return false;
+}
+
 static enum err take_names(struct tools *t, struct tool_call *c, const struct tool_piece *p,
                            const struct sink *to, const bool *gone)
 {
     if (p->id.len && c->id.len == 0) {
         c->id = own(p->id);
         if (c->id.at == NULL) return ERR_MEMORY;
+        if (is_taken(t, c)) {
+            free((char *)(uintptr_t)c->id.at);
+            c->id = made_id();
+            c->renamed = true;
+        }
     }
     if (c->name.len || p->name.len == 0) return ERR_NONE;
     c->name = own(p->name);

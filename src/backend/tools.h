@@ -18,7 +18,8 @@ struct tool_call {
     struct buf early; /* arguments that came before the name */
     struct halves halves;
     bool has_args;
-    int number; /* the sink's; -1: not told yet */
+    bool renamed; /* another call of the answer has its id already: it got one of ours */
+    int number;   /* the sink's; -1: not told yet */
 };
 
 struct tools {
