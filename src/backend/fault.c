@@ -5,7 +5,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MESSAGE_BYTES_MAX = 400, HOUR_MS = 3600 * 1000 };
+#include "base/utf8.h"
+
+enum {
+    MESSAGE_BYTES_MAX = 400,
+    LABEL_BYTES_MAX = 64,
+    MASKED_BYTES_MAX = 8192, /* of the provider's words: looked through for keys before they are
+                                cut, so that no cut leaves a part of one */
+    HOUR_MS = 3600 * 1000,
+};
 
 /* ---- the head ---- */
 
@@ -314,15 +322,26 @@ void fault_mask(struct buf *to, str text, str key)
     }
 }
 
+static void add_masked(struct buf *to, str text, size_t max, str key)
+{
+    struct buf b;
+
+    buf_init(&b, 4 * MASKED_BYTES_MAX);
+    fault_mask(&b, str_head(text, MASKED_BYTES_MAX), key);
+    str kept = str_head(buf_str(&b), max);
+    buf_add(to, str_head(kept, kept.len - utf8_partial(kept)));
+    buf_fini(&b);
+}
+
 void fault_note(struct err_note *why, const struct fault *f, const char *host, str key)
 {
     struct buf b;
     str label = f->code.len ? f->code : f->type;
 
     buf_init(&b, 4 * MESSAGE_BYTES_MAX);
-    fault_mask(&b, str_head(label, 64), key);
+    add_masked(&b, label, LABEL_BYTES_MAX, key);
     if (label.len && f->message.len) buf_add(&b, STR(": "));
-    fault_mask(&b, str_head(f->message, MESSAGE_BYTES_MAX), key);
+    add_masked(&b, f->message, MESSAGE_BYTES_MAX, key);
     if (f->status)
         err_set(why, f->e, "%s: %d %.*s", host, f->status, STR_ARG(buf_str(&b)));
     else

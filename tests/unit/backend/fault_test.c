@@ -3,6 +3,7 @@
 
 #include "backend/fault.h"
 #include "backend/learned.h"
+#include "base/utf8.h"
 
 static void test_classes(void **state)
 {
@@ -255,6 +256,18 @@ static void test_mask(void **state)
     fault_note(&why, &f, "h:1", STR("my-own-secret"));
     check_str(str_of(why.text), STR("h:1: 401 invalid_api_key: no: ***"));
     check_int(why.http_status, 401);
+
+    /* Where the words are cut, neither a part of the key nor half a character is left. */
+    for (size_t before = 380; before <= 400; before++) {
+        char words[600];
+        memset(words, 'a', before - 1);
+        memcpy(words + before - 1,
+               " my-own-secret \xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9", 28);
+        f.message = str_head((str){words, sizeof words}, before + 26);
+        fault_note(&why, &f, "h:1", STR("my-own-secret"));
+        check_true(strstr(why.text, "my-") == NULL);
+        check_true(utf8_valid(str_of(why.text)));
+    }
 }
 
 static void test_learned(void **state)
