@@ -197,7 +197,7 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
     bool wanted = err_row(e)->retry;
     int kind = why->http_status;
 
-    if (a->sent || a->q->once || a->retries >= a->backend->conf.retries) return -1;
+    if (a->q->once || a->retries >= a->backend->conf.retries) return -1;
     if (e == ERR_NETWORK && kind == HTTP_FAULT_TLS) return -1;
     /* A dead one costs at most one connect while another is ready. */
     if (kind == HTTP_FAULT_CONNECT && a->q->others_ready) return -1;
@@ -214,6 +214,10 @@ static int64_t retry_wait_ms(struct answer *a, enum err e, const struct err_note
     }
     int64_t most = a->loading ? LOADING_MS_MAX : UPSTREAM_RETRY_AFTER_MS_MAX;
     if (wait > most || (uint64_t)wait >= left_ms(a)) return -1;
+    if (a->sent) {
+        if (a->to.take_back == NULL || !a->to.take_back(a->to.ctx)) return -1;
+        a->sent = false;
+    }
     return wait;
 }
 

@@ -155,6 +155,9 @@ struct sink {
     void (*done)(void *ctx,
                  const struct answer_end *end); /* last, exactly once; the answer is gone then */
     void (*extra)(void *ctx, enum extra what, str json); /* shows nothing by itself */
+    /* The provider failed in mid-answer and would be asked anew: whether all that was given can be
+     * taken back, because nobody saw it; it is, then.  NULL: it cannot. */
+    bool (*take_back)(void *ctx);
 };
 
 /* What a backend says of a request that it cannot have for one of its fields: ERR_UNSUPPORTED. */

@@ -117,7 +117,7 @@ struct answer {
     bool over;  /* as state ANSWER_OVER, or cancelled: nothing more goes to the sink */
     bool gone;  /* cancelled while inside: freed on the way out */
     int inside; /* events on the stack */
-    bool sent;  /* something went to the client: nothing may be asked anew */
+    bool sent;  /* something went to the sink: asked anew only if that takes it back */
     bool paused;
     int calls, retries, timeouts, mends;
     uint64_t mended; /* what this answer is asked without: bits of the dialect's own meaning */

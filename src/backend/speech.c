@@ -34,9 +34,15 @@ void speech_fini(struct answer *a)
     tools_fini(&a->tools);
 }
 
+/* Over, or to be asked anew: what the rest of the event still says counts for nothing. */
+static bool deaf(const struct answer *a)
+{
+    return a->over || a->state == ANSWER_WAITING;
+}
+
 static void show(struct answer *a, str text)
 {
-    if (a->over || text.len == 0) return;
+    if (deaf(a) || text.len == 0) return;
     a->sent = true;
     a->bytes += text.len;
     if (a->to.text) a->to.text(a->to.ctx, text);
@@ -67,9 +73,9 @@ static void give_text(void *ctx, str text)
 
 static void give_reasoning(struct answer *a, str text)
 {
-    if (a->over || text.len == 0) return;
+    if (deaf(a) || text.len == 0) return;
     let_go(a);
-    if (a->over) return;
+    if (deaf(a)) return;
     a->sent = true;
     a->bytes += text.len;
     if (a->to.reasoning) a->to.reasoning(a->to.ctx, text);
@@ -132,10 +138,10 @@ static void give_signature(struct answer *a, const struct part *p)
 {
     str token = p->redacted.len ? p->redacted : p->signature;
 
-    if (a->over || token.len == 0) return;
+    if (deaf(a) || token.len == 0) return;
     give_reasoning(a, halves_end(&a->reasoning_halves));
     let_go(a);
-    if (a->over) return;
+    if (deaf(a)) return;
     issuers_note(token, answer_issuer(a), loop_now_ms(a->loop));
     a->sent = true;
     if (a->to.signature) a->to.signature(a->to.ctx, p);
@@ -163,7 +169,7 @@ static void on_tool_begin(void *ctx, int index, str id, str name)
     struct answer *a = ctx;
 
     let_go(a);
-    if (a->over) return;
+    if (deaf(a)) return;
     a->sent = true;
     a->bytes += name.len;
     if (a->to.tool_begin) a->to.tool_begin(a->to.ctx, index, id, name);
@@ -186,7 +192,7 @@ void answer_tool(struct answer *a, const struct tool_piece *p)
 {
     struct sink to = tool_sink(a);
 
-    if (a->over) return;
+    if (deaf(a)) return;
     enum err e = tools_add(&a->tools, p, &to, &a->over);
     if (e && !a->over) {
         struct fault f = {.e = e == ERR_LIMIT ? ERR_SERVER : e,
@@ -200,7 +206,7 @@ void answer_extra(struct answer *a, enum extra what, yyjson_val *v)
 {
     struct buf json;
 
-    if (a->over || a->to.extra == NULL || v == NULL || yyjson_is_null(v)) return;
+    if (deaf(a) || a->to.extra == NULL || v == NULL || yyjson_is_null(v)) return;
     buf_init(&json, UPSTREAM_EVENT_BYTES_MAX);
     struct json_out o = json_begin(&json);
     o.js_escapes = true; /* it may become a part of a stream */

@@ -274,6 +274,18 @@ static void on_extra(void *ctx, enum extra what, str json)
     alive(r);
 }
 
+/* A model that failed in mid-answer is to be asked anew. */
+static bool on_take_back(void *ctx)
+{
+    struct reply *r = ctx;
+
+    if (r->state != REPLY_ASKING) return false;
+    held_clear(&r->held);
+    r->thought = r->said = false;
+    TELL(r, started, model_use_name(r->use), model_use_ops(r->use)->type);
+    return alive(r);
+}
+
 /* ---- asking ---- */
 
 static void ask_next(struct reply *r);
@@ -287,8 +299,8 @@ static int64_t shown_tokens(const struct reply *r)
 static enum err ask(struct reply *r, struct err_note *why)
 {
     const struct backend_ops *ops = model_use_ops(r->use);
-    struct sink to = {r,      on_text, on_reasoning, on_signature, on_tool_begin, on_tool_args,
-                      on_end, on_extra};
+    struct sink to = {r,      on_text,  on_reasoning, on_signature, on_tool_begin, on_tool_args,
+                      on_end, on_extra, on_take_back};
     struct ask *q = &r->q;
     enum err e = ERR_NONE;
 

@@ -135,6 +135,42 @@ def dies(t):
         t.equal((r.status, r.detail), (502, "Failed to generate response"))
 
 
+@case("a whole answer whose provider dies in the middle is asked for anew; a stream that was seen is not")
+def again(t):
+    def chat(request):
+        first = len([q for q in u.requests if "chat" in q["path"]]) % 2
+        yield Upstream.STREAM + delta('"some "') + delta('"text"')
+        if not first:
+            yield delta('""', '"stop"') + Upstream.event("[DONE]")
+    with provider(chat) as u, Server(**u.env(PROVIDER_RETRIES="2")) as s:
+        calls = lambda: len([q for q in u.requests if "chat" in q["path"]])
+        r = s.chat("x", "p")
+        t.equal((r.status, r.json()["message"], calls()), (200, "some text", 2))
+        body = {"model": "sema", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+        r = s.post("/v1/chat/completions", body)
+        t.equal((r.status, r.json()["choices"][0]["message"]["content"], calls()), (200, "some text", 4))
+        r = s.post("/v1/messages", body)
+        t.equal((r.status, [b["text"] for b in r.json()["content"]], calls()), (200, ["some text"], 6))
+        events = s.sse("x", "s").events()
+        t.equal(([x.type for x in events], calls()), (["chunk", "chunk", "error"], 7))
+
+
+@case("a request that is too large for the provider is a 413 for who speaks a provider's language")
+def too_large(t):
+    def chat(request):
+        yield Upstream.json(413, {"error": {"message": "too large", "type": "invalid_request_error", "param": None, "code": None}})
+    with provider(chat) as u, Server(**u.env()) as s:
+        body = {"model": "sema", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], "input": "x"}
+        for stream in (False, True):
+            for path in ("/v1/chat/completions", "/v1/responses"):
+                r = s.post(path, {**body, "stream": stream})
+                t.equal((path, r.status, r.json()["error"]["type"]), (path, 413, "invalid_request_error"))
+            r = s.post("/v1/messages", {**body, "stream": stream})
+            t.equal((r.status, r.json()["error"]["type"]), (413, "request_too_large"))
+        r = s.chat("x", "p")
+        t.equal((r.status, r.code), (422, "provider_bad_request"))
+
+
 @case("probe=true asks the provider once, by a call that is free")
 def probe(t):
     with provider(either("x")) as u, Server(**u.env()) as s:

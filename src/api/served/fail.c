@@ -58,6 +58,7 @@ void served_error_of(struct family_error *out, enum err e, const struct err_note
                                  .param = param_of(why ? why->about : NULL),
                                  .message = one_line(str_of(err_text(why, e)), a),
                                  .lasting = e == ERR_QUOTA};
+    if (e == ERR_BAD_REQUEST && why && why->http_status == 413) out->status = 413, out->code = NULL;
     /* Named by a client and not fitting beside what runs: another time it may. */
     if (e == ERR_MODEL_TOO_LARGE) out->status = 503, out->code = "overloaded";
 }
