@@ -110,6 +110,13 @@ static bool is_missing(const struct fault *f)
     return f->status == 404 || f->status == 405 || f->status == 501;
 }
 
+/* A server that only speaks the shape of an API may answer paths that it does not know with
+ * anything, a page or an answer of another kind. */
+static bool counts_by_chance(const struct aside *x)
+{
+    return x->form->counts && !x->backend->official;
+}
+
 static void refuse(struct aside *x, int status, yyjson_val *root)
 {
     struct err_note why = {0};
@@ -125,7 +132,7 @@ static void refuse(struct aside *x, int status, yyjson_val *root)
     if (f.retry_after_ms >= 0 && x->hints.retry_after_ms < 0)
         x->hints.retry_after_ms = f.retry_after_ms;
     /* Servers that only speak the shape of an API often leave the counting out. */
-    if (x->form->counts && is_missing(&f) && !x->backend->official)
+    if (counts_by_chance(x) && (is_missing(&f) || status == 0))
         finish(x, ERR_NOT_FOUND, &why);
     else
         fail(x, f.e, &why);
@@ -150,7 +157,9 @@ static void read_answer(struct aside *x, yyjson_val *root)
     enum err e = x->form->read(x, root, &why);
 
     if (!e && x->room.bad) e = err_set(&why, ERR_MEMORY, "out of memory for vectors");
-    if (e) {
+    if (e == ERR_SERVER && counts_by_chance(x)) {
+        finish(x, ERR_NOT_FOUND, &why);
+    } else if (e) {
         err_context(&why, e, "%s", x->backend->host);
         fail(x, e, &why);
     } else if (x->count < wanted(x) && x->count) {
@@ -193,6 +202,8 @@ static void on_done(void *ctx, enum err e, const struct err_note *why)
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (x->status >= 300 || fault_is(root))
         refuse(x, x->status < 300 ? 0 : x->status, root);
+    else if (root == NULL && counts_by_chance(x))
+        finish(x, ERR_NOT_FOUND, NULL);
     else if (root == NULL)
         fail_text(x, ERR_SERVER, "the answer is not JSON");
     else

@@ -130,4 +130,13 @@ def others(t):
         t.inside(number(t, count(s, "openai/some-model")), 5, 40, "an estimate")
 
 
+@case("a server that answers unknown paths with something else has no count: an estimate")
+def something_else(t):
+    page = b"<html>hello</html>"
+    for answer in (Upstream.json(200, {"error": "Unexpected endpoint or method. (POST /v1/messages/count_tokens)"}), Upstream.json(200, {"ok": 1}),
+                   b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page) + page):
+        with Upstream(lambda r, answer=answer: [answer]) as u, Server(**u.env()) as s:
+            t.inside(number(t, count(s, "test-model")), 5, 40, str(answer))
+
+
 main()

@@ -118,6 +118,10 @@ def options(t):
             error(t, s.post("/api/chat", body), 400)
             error(t, s.post("/api/show", body), 400)
         error(t, s.post("/api/chat", {"messages": []}), 400)
+        for field, wrong in (("content", [{"type": "text", "text": "x"}]), ("images", "aaaa"), ("images", [7])):
+            message = {"role": "user", "content": "hello", field: wrong}
+            t.has(error(t, s.post("/api/chat", ask("hello", messages=[message])), 400), field)
+        t.has(error(t, s.post("/api/chat", ask("hello", tools={})), 400), "tools")
 
 
 @case("errors: their status before the start, a last line after it")

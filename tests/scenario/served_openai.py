@@ -170,6 +170,10 @@ def forced(t):
                 t.equal((r.status, r.json()["choices"][0]["message"]["content"]), (200, "yes"))
                 t.equal((u.requests[-1]["body"]["model"], u.requests[-1]["body"]["tool_choice"]), ("own/deep:1@x+y.z", choice))
                 t.true("temperature" not in u.requests[-1]["body"], "what a client leaves out is not sent")
+            r = s.post(CHAT, ask("x", model="own/deep:1@x+y.z", tools=[{"type": "function", "function": {"name": "f"}}, *tool], seed=2**63 - 1,
+                                 tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": tool}}))
+            sent = u.requests[-1]["body"]
+            t.equal((r.status, sent["tools"], sent["tool_choice"], sent["seed"]), (200, tool, "required", 2**63 - 1), r.text)
             for path in ("own/deep:1@x+y.z", "own%2Fdeep%3A1%40x%2By.z", "own//deep:1@x+y.z/"):
                 t.equal(s.get("/v1/models/" + path).json().get("id"), "own/deep:1@x+y.z", path)
 
@@ -200,10 +204,13 @@ def refused(t):
                               (dict(presence_penalty=3), "presence_penalty"), (dict(stream="yes"), "stream"), (dict(stop=7), "stop"),
                               (dict(messages=[]), "messages"), (dict(messages="x"), "messages"),
                               (dict(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
+                              (dict(messages=[{"role": "user"}]), "messages[0].content"),
+                              (dict(messages=[{"role": "system", "content": None}]), "messages[0].content"), (dict(seed=2**63), "seed"),
                               (dict(messages=[{"role": "user", "content": [{"type": "input_audio"}]}]), "messages[0].content"),
                               (dict(modalities=["text", "audio"]), "modalities"), (dict(response_format={"type": "xml"}), "response_format"),
                               (dict(tools=[{"type": "function", "function": {"name": "n" * 65}}]), "tools")):
             bad(t, s.post(CHAT, ask("hello", **fields)), param)
+        t.has(bad(t, s.post(CHAT, ask("hello", n=2)), "n"), "only 1 is taken")
         t.has(bad(t, s.post(CHAT, {"messages": []}), "model"), "you must provide a model parameter")
         for body in ("{", "", "[1]", "nul", b'{"model":"\xff"}', '{"a":' + "[" * 600 + "]" * 600 + "}"):
             bad(t, s.post(CHAT, body), None)

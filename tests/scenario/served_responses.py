@@ -17,6 +17,7 @@ KEYS = ["id", "object", "created_at", "status", "error", "incomplete_details", "
         "parallel_tool_calls", "previous_response_id", "reasoning", "store", "temperature", "text", "tool_choice", "tools", "top_p",
         "truncation", "metadata", "usage"]
 PATH = "/v1/responses"
+TOOLS = [{"type": "function", "name": "f", "parameters": {"type": "object"}}, {"type": "function", "name": "g"}]
 
 
 def ask(text, **fields):
@@ -124,10 +125,17 @@ def refused(t):
     with Server(SCRIPT, PROVIDER_RETRIES="0", STREAM_RESCUE="off") as s:
         for fields, param in (({"previous_response_id": "resp_1"}, "previous_response_id"), ({"background": True}, "background"),
                               ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"), ({"input": None}, "input"), ({"input": []}, "input"),
-                              ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"), ({"max_output_tokens": 0}, "max_output_tokens"),
+                              ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"), ({"input": [{"role": "user"}]}, "input[0].content"),
+                              ({"tools": TOOLS, "tool_choice": "sometimes"}, "tool_choice"),
+                              ({"tools": TOOLS, "tool_choice": {"type": "function", "name": "h"}}, "tool_choice"),
+                              ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice"),
+                              ({"max_output_tokens": 0}, "max_output_tokens"),
                               ({"text": {"format": {"type": "json_schema"}}}, "text.format"), ({"tools": {}}, "tools"), ({"model": None}, "model")):
             r = s.post(PATH, ask("hello") | fields)
             t.equal((r.status, r.json()["error"]["param"]), (400, param), repr(r))
+        for choice in ("auto", {"type": "function", "name": "f"}, {"type": "web_search"},
+                       {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}):
+            t.equal(s.post(PATH, ask("hello", tools=TOOLS, tool_choice=choice)).status, 200, str(choice))
         t.equal(s.post(PATH, ask("hello", previous_response_id=None, background=False, include=["x"], prompt_cache_key="k")).status, 200)
         for more in ({}, {"stream": True}):
             r = s.post(PATH, ask("busy", **more))

@@ -26,13 +26,18 @@ static bool absent(yyjson_val *v)
 
 /* ---- reading ---- */
 
-static bool add_images(struct served *s, struct served_messages *m, yyjson_val *list)
+#define IMAGES "expected an array of images in base64"
+
+static bool add_images(struct served *s, struct served_messages *m, yyjson_val *list,
+                       struct family_error *why)
 {
     yyjson_val *each;
     yyjson_arr_iter it = yyjson_arr_iter_with(list);
 
+    if (!absent(list) && !yyjson_is_arr(list)) return wrong(why, s->arena, "images", IMAGES);
     while ((each = yyjson_arr_iter_next(&it))) {
         str data = json_str(each);
+        if (!yyjson_is_str(each) || data.len == 0) return wrong(why, s->arena, "images", IMAGES);
         /* Nobody names the type: the first bytes of base64 do. */
         const char *type = str_starts(data, STR("/9j/"))     ? "jpeg"
                            : str_starts(data, STR("UklGR"))  ? "webp"
@@ -41,7 +46,7 @@ static bool add_images(struct served *s, struct served_messages *m, yyjson_val *
         str url = str_starts(data, STR("data:"))
                       ? data
                       : arena_strf(s->arena, "data:image/%s;base64,%.*s", type, STR_ARG(data));
-        if (url.at == NULL) return false;
+        if (url.at == NULL) return wrong(why, s->arena, "images", "out of memory");
         served_part(m, PART_IMAGE)->text = url;
     }
     return true;
@@ -111,7 +116,10 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
     served_messages_init(&m, s->arena);
     yyjson_arr_iter it = yyjson_arr_iter_with(list);
     while ((each = yyjson_arr_iter_next(&it))) {
-        str role = json_get_str(each, "role"), text = json_get_str(each, "content");
+        yyjson_val *content = json_get(each, "content");
+        str role = json_get_str(each, "role"), text = json_str(content);
+        if (!absent(content) && !yyjson_is_str(content))
+            return wrong(why, s->arena, "messages", "content is a string, images stand beside it");
         enum role as = str_eq(role, STR("system"))      ? ROLE_SYSTEM
                        : str_eq(role, STR("assistant")) ? ROLE_ASSISTANT
                        : str_eq(role, STR("tool"))      ? ROLE_TOOL
@@ -129,8 +137,7 @@ static bool read_messages(struct served *s, yyjson_val *root, struct family_erro
         str thinking = json_get_str(each, "thinking");
         if (as == ROLE_ASSISTANT && thinking.len) served_part(&m, PART_REASONING)->text = thinking;
         if (text.len) served_part(&m, PART_TEXT)->text = text;
-        if (!add_images(s, &m, json_get(each, "images")))
-            return wrong(why, s->arena, "images", "out of memory");
+        if (!add_images(s, &m, json_get(each, "images"), why)) return false;
         if (as == ROLE_ASSISTANT && !add_calls(s, &m, round, json_get(each, "tool_calls")))
             return wrong(why, s->arena, "tool_calls", "too many in one turn");
     }
@@ -161,8 +168,8 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
     }
     served_message(&m, ROLE_USER);
     if (prompt.len) served_part(&m, PART_TEXT)->text = prompt;
-    if (!add_images(s, &m, json_get(root, "images")) || m.bad)
-        return wrong(why, s->arena, "prompt", "out of memory");
+    if (!add_images(s, &m, json_get(root, "images"), why)) return false;
+    if (m.bad) return wrong(why, s->arena, "prompt", "out of memory");
     s->ask.messages = m.at;
     s->ask.messages_count = m.count;
     return true;
@@ -172,7 +179,8 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
 {
     yyjson_val *list = json_get(root, "tools"), *each;
 
-    if (!yyjson_is_arr(list)) return true;
+    if (absent(list)) return true;
+    if (!yyjson_is_arr(list)) return wrong(why, s->arena, "tools", "expected an array");
     struct tool *to = arena_array(s->arena, struct tool, yyjson_arr_size(list) + 1);
     if (to == NULL) return wrong(why, s->arena, "tools", "out of memory");
     s->ask.tools = to;
@@ -209,7 +217,7 @@ static bool read_options(struct served *s, yyjson_val *options, struct family_er
     q->max_tokens = max > 0 ? (int)max : -1;
     if (absent(json_get(options, "seed"))) return true;
     q->seeded = true;
-    ok = served_whole(options, "seed", INT64_MIN / 2, INT64_MAX / 2, &seed, why, s->arena);
+    ok = served_whole(options, "seed", INT64_MIN, INT64_MAX, &seed, why, s->arena);
     q->seed = (uint64_t)seed;
     return ok;
 }

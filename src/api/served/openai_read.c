@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+enum { ALLOWED_MAX = 128 }; /* of a tool_choice, each compared with each tool */
+
 static bool wrong(struct family_error *why, struct arena *a, const char *param, const char *text)
 {
     *why = (struct family_error){.status = 400, .code = "invalid_value"};
@@ -153,10 +155,11 @@ static bool read_message(struct reader *r, yyjson_val *v)
             if (m->tool_call_id.len == 0) return wrong_here(r, "tool_call_id", "required");
             if (id.len == 0 || str_eq(role, STR("function"))) r->odd = true;
         }
-        if (m->role == ROLE_ASSISTANT)
-            read_reasoning(r, v);
-        else if (absent(json_get(v, "content")))
-            r->odd = true;
+        if (m->role == ROLE_ASSISTANT) read_reasoning(r, v);
+        if (m->role != ROLE_ASSISTANT && absent(json_get(v, "content"))) {
+            if (m->role != ROLE_TOOL) return wrong_here(r, "content", "required");
+            r->odd = true; /* a function that returns nothing */
+        }
         if (!read_content(r, json_get(v, "content"))) return false;
         return m->role != ROLE_ASSISTANT || read_calls(r, v);
     }
@@ -232,20 +235,46 @@ static bool is_choice(const struct served *s, str choice, bool named)
     return false;
 }
 
+/* {"type":"allowed_tools"}: a mode, and the tools that may be called; the others go. */
+static bool keep_allowed(struct served *s, yyjson_val *allowed, struct family_error *why)
+{
+    struct tool *kept = arena_array(s->arena, struct tool, s->ask.tools_count);
+    yyjson_val *list = json_get(allowed, "tools"), *each;
+    size_t n = 0;
+
+    if (kept == NULL) return wrong(why, s->arena, "tool_choice", "out of memory");
+    if (yyjson_arr_size(list) > ALLOWED_MAX)
+        return wrong(why, s->arena, "tool_choice", "too many tools");
+    for (size_t i = 0; i < s->ask.tools_count; i++) {
+        yyjson_arr_iter it = yyjson_arr_iter_with(list);
+        while ((each = yyjson_arr_iter_next(&it)))
+            if (str_eq(json_get_str(json_get(each, "function"), "name"), s->ask.tools[i].name))
+                break;
+        if (each) kept[n++] = s->ask.tools[i];
+    }
+    if (n == 0) return wrong(why, s->arena, "tool_choice", "allows none of the tools");
+    s->ask.tools = kept;
+    s->ask.tools_count = n;
+    s->ask.tool_choice = json_get_str(allowed, "mode");
+    return is_choice(s, s->ask.tool_choice, false) ||
+           wrong(why, s->arena, "tool_choice", "allowed_tools.mode is auto or required");
+}
+
 static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_error *why)
 {
     yyjson_val *v = json_get(root, "tool_choice");
-    bool parallel = true;
+    bool parallel = true, allows = str_eq(json_get_str(v, "type"), STR("allowed_tools"));
 
     if (absent(v)) v = json_get(root, "function_call");
     if (s->ask.tools_count == 0) return true;
+    if (allows && !keep_allowed(s, json_get(v, "allowed_tools"), why)) return false;
     if (yyjson_is_str(v)) {
         s->ask.tool_choice = json_str(v);
-    } else if (yyjson_is_obj(v)) {
+    } else if (yyjson_is_obj(v) && !allows) {
         str name = json_get_str(json_get(v, "function"), "name");
         s->ask.tool_choice = name.len ? name : json_get_str(v, "name");
     }
-    if (!absent(v) && !is_choice(s, s->ask.tool_choice, yyjson_is_obj(v)))
+    if (!absent(v) && !allows && !is_choice(s, s->ask.tool_choice, yyjson_is_obj(v)))
         return wrong(why, s->arena, "tool_choice", "auto, none, required, or one of the tools");
     if (!absent(json_get(root, "parallel_tool_calls"))) {
         if (!served_bool(root, "parallel_tool_calls", &parallel, why, s->arena)) return false;
@@ -330,7 +359,7 @@ static bool read_limits(struct served *s, yyjson_val *root, struct family_error 
     if (!ok) return false;
     s->ask.max_tokens = (int)max;
     if (absent(json_get(root, "seed"))) return true;
-    ok = served_whole(root, "seed", INT64_MIN / 2, INT64_MAX / 2, &seed, why, s->arena);
+    ok = served_whole(root, "seed", INT64_MIN, INT64_MAX, &seed, why, s->arena);
     s->ask.seeded = true;
     s->ask.seed = (uint64_t)seed;
     return ok;

@@ -72,18 +72,35 @@ bool served_number(yyjson_val *root, const char *key, double low, double high, d
     return true;
 }
 
+/* A whole number as written: beyond 2^53 its text says more than a double could. */
+static bool exact_of(yyjson_val *v, int64_t *out)
+{
+    str s = yyjson_is_raw(v) ? json_str(v) : STR_NONE;
+    bool minus = str_starts(s, STR("-"));
+    uint64_t n;
+
+    if (!str_to_u64(minus ? str_tail(s, 1) : s, &n) || n > INT64_MAX) return false;
+    *out = minus ? -(int64_t)n : (int64_t)n;
+    return true;
+}
+
 bool served_whole(yyjson_val *root, const char *key, int64_t low, int64_t high, int64_t *out,
                   struct family_error *why, struct arena *a)
 {
     yyjson_val *v = json_get(root, key);
+    int64_t whole;
 
     if (absent(v)) return true;
-    double n = number_of(v);
+    bool exact = exact_of(v, &whole);
+    double n = exact ? 0 : number_of(v);
     if (isnan(n) || n != floor(n)) return wrong(why, a, key, "expected an integer");
-    if (n < (double)low || n > (double)high)
-        return wrong(why, a, key, "must be between %lld and %lld", (long long)low, (long long)high);
-    *out = (int64_t)n;
-    return true;
+    if (!exact && fabs(n) < 0x1p63) exact = true, whole = (int64_t)n;
+    if (exact && whole >= low && whole <= high) {
+        *out = whole;
+        return true;
+    }
+    if (low == high) return wrong(why, a, key, "only %lld is taken", (long long)low);
+    return wrong(why, a, key, "must be between %lld and %lld", (long long)low, (long long)high);
 }
 
 bool served_bool(yyjson_val *root, const char *key, bool *out, struct family_error *why,

@@ -8,6 +8,8 @@
     "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"                       \
     "\"required\":[\"input\"],\"additionalProperties\":false}"
 
+enum { ALLOWED_MAX = 128 }; /* of a tool_choice, each compared with each tool */
+
 struct reader {
     struct served *s;
     struct served_messages out;
@@ -118,6 +120,8 @@ static bool read_said(struct reader *r, yyjson_val *item)
 {
     str role = json_get_str(item, "role");
 
+    if (!is(role, "assistant") && absent(json_get(item, "content")))
+        return wrong_here(r, "content", "required");
     if (is(role, "assistant"))
         of_assistant(r);
     else if (is(role, "user"))
@@ -289,17 +293,56 @@ static bool read_tools(struct served *s, yyjson_val *root, struct family_error *
     return true;
 }
 
+/* {"type":"allowed_tools"}: the tools that are not in its list go. */
+static bool keep_allowed(struct served *s, yyjson_val *list, struct family_error *why)
+{
+    struct tool *kept = arena_array(s->arena, struct tool, s->ask.tools_count);
+    size_t n = 0;
+    yyjson_val *each;
+
+    if (kept == NULL) return wrong(s, why, "tool_choice", "out of memory");
+    if (yyjson_arr_size(list) > ALLOWED_MAX) return wrong(s, why, "tool_choice", "too many tools");
+    for (size_t i = 0; i < s->ask.tools_count; i++) {
+        yyjson_arr_iter it = yyjson_arr_iter_with(list);
+        while ((each = yyjson_arr_iter_next(&it)))
+            if (str_eq(json_get_str(each, "name"), s->ask.tools[i].name)) break;
+        if (each) kept[n++] = s->ask.tools[i];
+    }
+    if (n == 0) return wrong(s, why, "tool_choice", "allows none of the tools");
+    s->ask.tools = kept;
+    s->ask.tools_count = n;
+    return true;
+}
+
+static bool is_word(str choice)
+{
+    return is(choice, "auto") || is(choice, "none") || is(choice, "required");
+}
+
+static bool has_tool(const struct served *s, str name)
+{
+    for (size_t i = 0; name.len && i < s->ask.tools_count; i++)
+        if (str_eq(s->ask.tools[i].name, name)) return true;
+    return false;
+}
+
 static bool read_tool_choice(struct served *s, yyjson_val *root, struct family_error *why)
 {
     struct responses *own = s->own;
     yyjson_val *v = json_get(root, "tool_choice");
-    str named = json_get_str(v, "name"), mode = json_get_str(v, "mode");
+    str named = json_get_str(v, "name"), mode = json_get_str(v, "mode"),
+        type = json_get_str(v, "type");
 
     if (!served_bool(root, "parallel_tool_calls", &own->parallel, why, s->arena)) return false;
     if (s->ask.tools_count == 0) return true;
     if (!absent(json_get(root, "parallel_tool_calls"))) s->ask.parallel_tool_calls = own->parallel;
-    s->ask.tool_choice = yyjson_is_str(v) ? json_str(v) : named.len ? named : mode;
-    return true;
+    bool allowed = is(type, "allowed_tools");
+    bool vendors = !allowed && type.len && !is(type, "function") && !is(type, "custom");
+    if (absent(v) || vendors) return true; /* as the tools that only the vendor runs */
+    if (allowed && !keep_allowed(s, json_get(v, "tools"), why)) return false;
+    s->ask.tool_choice = yyjson_is_str(v) ? json_str(v) : allowed ? mode : named;
+    bool fits = yyjson_is_str(v) || allowed ? is_word(s->ask.tool_choice) : has_tool(s, named);
+    return fits || wrong(s, why, "tool_choice", "auto, none, required, or one of the tools");
 }
 
 /* ---- the rest ---- */
