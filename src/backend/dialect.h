@@ -157,6 +157,7 @@ struct answer {
     struct buf own; /* the dialect's: what it keeps of this call, as its own files say */
     size_t own_count[2];
     int own_state;
+    struct stops own_stops; /* likewise, beside those of answer_watch_stops */
 
     /* how it ended */
     enum err e;

@@ -2,12 +2,13 @@
  * conversation is written as a prompt, and what comes is cut where the model would go on with the
  * user's next turn.
  *
- * Of an answer's own memory: `own` holds text that may be the begin of a stop, own_count[0] the
- * bytes given, `own_state` is 1 once a stop was met. */
+ * Of an answer's own memory: `own` holds the list of what stops it, an array of str for own_stops,
+ * own_count[0] the bytes given, `own_state` is 1 once a stop was met. */
 #include <math.h>
 
 #include "backend/hf_in.h"
 #include "backend/shape.h"
+#include "conf/limits.h"
 
 static const char next_turn[] = "\nUser:";
 
@@ -128,46 +129,50 @@ static void give(struct answer *a, str text)
     answer_text(a, text);
 }
 
-/* Bytes at the end of `text` that may be the begin of `stop`. */
-static size_t begun(str text, str stop)
+/* Those of the ask, and the user's next turn. */
+static bool watch_stops(struct answer *a)
 {
-    size_t n = stop.len ? stop.len - 1 : 0;
+    const str turn = str_of(next_turn);
+    struct fault f = {.e = ERR_MEMORY, .message = STR("out of memory"), .retry_after_ms = -1};
 
-    if (n > text.len) n = text.len;
-    while (n && !str_starts(stop, str_tail(text, text.len - n))) n--;
-    return n;
+    if (a->own_stops.count) return true;
+    buf_add(&a->own, str_span((const char *)&turn, sizeof turn));
+    for (size_t i = 0; i < a->q->stops_count; i++)
+        buf_add(&a->own, str_span((const char *)&a->q->stops[i], sizeof turn));
+    if (a->own.bad) {
+        answer_fault(a, &f);
+        return false;
+    }
+    stops_init(&a->own_stops, (const str *)(const void *)a->own.at, a->q->stops_count + 1);
+    return true;
 }
 
 static void take_text(struct answer *a, str piece)
 {
-    size_t cut = STR_NPOS, held = 0;
+    struct buf shown;
 
-    if (a->own_state || a->over) return;
-    buf_add(&a->own, piece);
-    str text = buf_str(&a->own);
-    for (size_t i = 0; i <= a->q->stops_count; i++) {
-        str stop = i < a->q->stops_count ? a->q->stops[i] : str_of(next_turn);
-        size_t at = stop.len ? str_find(text, stop) : STR_NPOS, n = begun(text, stop);
-        if (at < cut) cut = at;
-        if (n > held) held = n;
-    }
-    if (cut != STR_NPOS) {
+    if (a->own_state || a->over || !watch_stops(a)) return;
+    buf_init(&shown, UPSTREAM_ANSWER_BYTES_MAX);
+    bool met = stops_add(&a->own_stops, piece, &shown);
+    if (met) {
         a->own_state = 1;
-        give(a, str_head(text, cut));
-        answer_finish(a, FINISH_STOP);
-        return;
+        answer_stop_was(a, *a->own_stops.met);
     }
-    size_t ready = text.len - held;
-    give(a, str_head(text, ready));
-    if (!a->over) buf_drop(&a->own, ready);
+    give(a, buf_str(&shown));
+    buf_fini(&shown);
+    if (met && !a->over) answer_finish(a, FINISH_STOP);
 }
 
 static void take_end(struct answer *a, yyjson_val *details)
 {
     int64_t tokens = json_get_int(details, "generated_tokens", -1);
     struct usage u = usage_unknown;
+    struct buf rest;
 
-    if (!a->own_state && a->own.len) give(a, buf_str(&a->own));
+    buf_init(&rest, UPSTREAM_ANSWER_BYTES_MAX);
+    stops_end(&a->own_stops, &rest);
+    give(a, buf_str(&rest));
+    buf_fini(&rest);
     if (a->over) return;
     u.completion_tokens = tokens;
     u.prompt_tokens = json_get_int(details, "input_length", -1);
@@ -194,7 +199,7 @@ static str without_prompt(struct answer *a, str text)
 void hf_generate_event(struct answer *a, str type, yyjson_val *root)
 {
     yyjson_val *token = json_get(root, "token"), *all = json_get(root, "generated_text");
-    bool came = a->own_count[0] || a->own.len || a->own_state;
+    bool came = a->own_stops.count > 0;
 
     (void)type;
     if (yyjson_is_obj(token) && !json_get_bool(token, "special", false))

@@ -30,6 +30,7 @@ void speech_fini(struct answer *a)
     buf_fini(&a->signature);
     buf_fini(&a->shown);
     stops_fini(&a->stops);
+    stops_fini(&a->own_stops);
     think_fini(&a->think);
     tools_fini(&a->tools);
 }
