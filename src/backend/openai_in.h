@@ -103,6 +103,14 @@ struct openai_form {
     void (*more)(struct json_out *o, const struct answer *a); /* further fields; may be NULL */
 };
 
+/* Whether one of the messages from `from` on does: a form of JSON is refused when none does. */
+struct shape;
+bool openai_speaks_of_json(const struct shape *s, size_t from);
+/* "tool_choice", when there is one: a word, or a tool of that type by its name, which chat
+ * completions have one object deeper. */
+void openai_put_choice(struct json_out *o, str choice, bool words_only, const char *type,
+                       bool nested);
+
 /* A request that came as chat completions, written by openai_pass.c. */
 struct openai_passed {
     str ours; /* all but the messages, as they are written otherwise */

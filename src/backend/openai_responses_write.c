@@ -173,18 +173,6 @@ static void put_answer(struct writer *w, const struct message *m)
 
 /* ---- the conversation ---- */
 
-/* A form of JSON is refused when no item speaks of it; instructions do not count. */
-static bool speaks_of_json(const struct writer *w)
-{
-    const struct shape *s = &w->shape;
-
-    for (size_t i = w->system; i < s->count; i++)
-        for (size_t k = 0; k < s->messages[i].count; k++)
-            for (str t = s->messages[i].parts[k].text; t.len >= 4; t = str_tail(t, 1))
-                if (str_starts_nocase(t, STR("json"))) return true;
-    return false;
-}
-
 static enum err shape(struct writer *w, struct arena *arena)
 {
     struct shape *s = &w->shape;
@@ -203,7 +191,7 @@ static enum err shape(struct writer *w, struct arena *arena)
 
 static bool wants_json_said(const struct writer *w)
 {
-    return w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(w);
+    return w->q->format == FORMAT_JSON_OBJECT && !openai_speaks_of_json(&w->shape, w->system);
 }
 
 static void put_instructions(struct writer *w)
@@ -271,27 +259,13 @@ static void put_tools(struct writer *w)
 {
     struct json_out *o = &w->o;
     const struct ask *q = w->q;
-    str choice = q->tool_choice;
 
     if (q->tools_count == 0) return;
     json_key(o, "tools"), json_array(o);
     for (size_t i = 0; i < q->tools_count; i++) put_tool(w, &q->tools[i]);
     json_end_array(o);
-    if (choice.len && w->form->words_only && !str_eq(choice, STR("none"))) choice = STR("auto");
-    if (choice.len) {
-        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
-                    str_eq(choice, STR("required"));
-        json_key(o, "tool_choice");
-        if (word) {
-            json_text(o, choice);
-        } else {
-            json_object(o);
-            json_key(o, "type");
-            json_text(o, is_custom(w, choice) ? STR("custom") : STR("function"));
-            json_key(o, "name"), json_text(o, choice);
-            json_end_object(o);
-        }
-    }
+    const char *type = is_custom(w, q->tool_choice) ? "custom" : "function";
+    openai_put_choice(o, q->tool_choice, w->form->words_only, type, false);
     if (q->parallel_tool_calls >= 0 && takes(w, REFUSED_PARALLEL))
         json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
 }

@@ -161,16 +161,6 @@ static void put_message(struct writer *w, const struct message *m)
     json_end_object(o);
 }
 
-/* "json_object" is refused when nobody speaks of JSON. */
-static bool speaks_of_json(const struct shape *s)
-{
-    for (size_t i = 0; i < s->count; i++)
-        for (size_t k = 0; k < s->messages[i].count; k++)
-            for (str t = s->messages[i].parts[k].text; t.len >= 4; t = str_tail(t, 1))
-                if (str_starts_nocase(t, STR("json"))) return true;
-    return false;
-}
-
 /* For models that take no response_format. */
 static void put_format_in_words(struct writer *w, struct arena *a)
 {
@@ -202,7 +192,7 @@ static enum err shape(struct writer *w, struct arena *a)
 
 static bool wants_json_said(const struct writer *w)
 {
-    return w->family && w->q->format == FORMAT_JSON_OBJECT && !speaks_of_json(&w->shape);
+    return w->family && w->q->format == FORMAT_JSON_OBJECT && !openai_speaks_of_json(&w->shape, 0);
 }
 
 /* A result is text here: the images of all results before `end` come as a message of the user's. */
@@ -307,23 +297,7 @@ static void put_tools(struct writer *w)
         json_end_object(o);
     }
     json_end_array(o);
-    str choice = q->tool_choice;
-    if (choice.len && w->form->words_only && !str_eq(choice, STR("none"))) choice = STR("auto");
-    if (choice.len) {
-        bool word = str_eq(choice, STR("auto")) || str_eq(choice, STR("none")) ||
-                    str_eq(choice, STR("required"));
-        json_key(o, "tool_choice");
-        if (word) {
-            json_text(o, choice);
-        } else {
-            json_object(o);
-            json_key(o, "type"), json_text(o, STR("function"));
-            json_key(o, "function"), json_object(o);
-            json_key(o, "name"), json_text(o, choice);
-            json_end_object(o);
-            json_end_object(o);
-        }
-    }
+    openai_put_choice(o, q->tool_choice, w->form->words_only, "function", true);
     if (q->parallel_tool_calls >= 0 && takes(w, REFUSED_PARALLEL))
         json_key(o, "parallel_tool_calls"), json_bool(o, q->parallel_tool_calls != 0);
 }
