@@ -405,6 +405,25 @@ def session(t):
         t.equal(s.get("/api/v1/sessions/f").status, 404, "a failed answer is no turn")
 
 
+@case("an answer that ends faster than its client reads: while its turn is stored, and between two prompts")
+def slow_reader(t):
+    big = "x" * (4 << 20)
+    events = [{"choices": [{"index": 0, "delta": {"content": big}, "finish_reason": None}]},
+              {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+    body = "".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    with Upstream(lambda r: [(head + body).encode()]) as u:
+        with Server(MODEL_TYPE="openai", MODEL_NAME="m", OPENAI_BASE_URL=u.url, OPENAI_API_KEY="k") as s:
+            for n in range(3):
+                out = chunks(t, s.post(CHAT, ask("hello", stream=True), {"X-Session-ID": f"s{n}"}, timeout=60))
+                t.equal(sum(len(d.get("content", "")) for d in deltas(out)), len(big))
+            t.equal(len(s.get("/api/v1/sessions/s2").json()["messages"][1]["content"]), len(big))
+            r = s.post("/v1/completions", {"model": "sema", "prompt": ["a", "b"], "stream": True}, timeout=60)
+            t.equal(r.text.count("x" * 1000), 2 * len(big) // 1000)
+            t.has(r.text, "data: [DONE]")
+            t.equal(s.get("/health").status, 200)
+
+
 @case("the model that is built in: text, stop, length, a schema, a forced tool, streamed as well")
 def local(t):
     with Server(unset=("MODEL_TYPE", "MODEL_NAME"), HF_HUB_OFFLINE="1") as s:

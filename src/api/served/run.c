@@ -62,6 +62,13 @@ static void send_head(struct served *s)
     response_stream(c->r, 200, s->dialect->stream_type);
 }
 
+/* There may be none any more, while the turn is stored; or not yet, of the next part. */
+static void pause_reply(struct served *s, bool pause)
+{
+    s->paused = pause;
+    if (s->reply) reply_pause(s->reply, pause);
+}
+
 /* What is in the loop's scratch buffer goes out; the reply waits while the client does not read. */
 static void flush(struct served *s)
 {
@@ -72,19 +79,14 @@ static void flush(struct served *s)
     timer_set(&s->ping, s->call->at->loop, SERVED_PING_MS, on_ping);
     size_t unsent = response_write(s->call->r, buf_str(out));
     buf_clear(out);
-    if (unsent > STREAM_UNSENT_BYTES_MAX && !s->paused) {
-        s->paused = true;
-        reply_pause(s->reply, true);
-    }
+    if (unsent > STREAM_UNSENT_BYTES_MAX && !s->paused) pause_reply(s, true);
 }
 
 static void on_drain(struct call *c)
 {
     struct served *s = c->own;
 
-    if (!s->paused) return;
-    s->paused = false;
-    reply_pause(s->reply, false);
+    if (s->paused) pause_reply(s, false);
 }
 
 static void on_ping(struct timer *t)
@@ -437,7 +439,7 @@ static bool goes_on(struct served *s, const struct reply_end *end)
     if (e)
         fail_reply(s, e, &why);
     else if (s->paused)
-        reply_pause(s->reply, true);
+        pause_reply(s, true);
     return true;
 }
 
