@@ -52,6 +52,10 @@ static void put_config(struct passing *p, const struct span *raw, yyjson_val *ou
                               .arena = p->it->arena};
     pass_key(o, raw);
     p->e = text.bad ? ERR_MEMORY : pass_merge(&pass, o);
+    if (p->e == ERR_LIMIT) { /* more of them than Google ever had: nothing of it was written */
+        json_val(o, ours);
+        p->e = ERR_NONE;
+    }
     buf_fini(&text);
 }
 

@@ -184,7 +184,7 @@ static enum err collect(const struct pass *p, struct member **out, size_t *count
     struct member *at = arena_array(p->arena, struct member, RECEIVED_MEMBERS_MAX);
     struct span_iter it;
     struct span s;
-    size_t n = 0;
+    size_t n = 0, seen = 0; /* repeated ones count: each is looked for among those before it */
 
     if (at == NULL) return ERR_MEMORY;
     if (!span_open(&it, p->received) || !it.object) return ERR_LIMIT;
@@ -192,8 +192,8 @@ static enum err collect(const struct pass *p, struct member **out, size_t *count
         struct member m = {s, span_key(s.key, p->arena)};
         size_t same = 0;
         if (m.key.at == NULL) return ERR_MEMORY;
+        if (++seen > RECEIVED_MEMBERS_MAX) return ERR_LIMIT;
         while (same < n && !str_eq(at[same].key, m.key)) same++;
-        if (same == RECEIVED_MEMBERS_MAX) return ERR_LIMIT;
         at[same] = m;
         n += same == n;
     }

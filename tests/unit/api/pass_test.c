@@ -5,6 +5,7 @@
 #include "pass_write.h"
 
 #include "api/served/anthropic.h"
+#include "api/served/google.h"
 #include "api/served/openai.h"
 #include "api/served/responses.h"
 #include "base/loop.h"
@@ -230,12 +231,53 @@ static void test_anthropic(void **state)
         check_row(&backend_anthropic, anthropic_read, &rows[i]);
 }
 
+/* As many members as nobody sends, in an object inside: what is known of them goes up, and the time
+ * it takes does not grow with their square. */
+static void test_many_members(void **state)
+{
+    struct buf came;
+    struct call call = {.session = STR("gemini-2.5-flash")};
+    struct served s = {.call = &call, .ask = ask_none};
+    struct request r = {.body = STR_NONE};
+    struct family_error bad = {0};
+    struct buf sent;
+    yyjson_doc *doc;
+
+    (void)state;
+    buf_init(&came, 16 << 20);
+    buf_init(&sent, 1 << 20);
+    buf_add(&came, STR("{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],"
+                       "\"generationConfig\":{\"topP\":0.50"));
+    for (int i = 0; i < 250; i++) buf_addf(&came, ",\"x%d\":1", i);
+    for (int i = 0; i < 100000; i++) buf_add(&came, STR(",\"z\":1"));
+    buf_add(&came, STR("}}"));
+    r.body = buf_str(&came);
+    arena_init(&r.arena, 0);
+    call.r = &r;
+    s.arena = &r.arena;
+    check_int(json_read(&doc, r.body, 512, JSON_RAW_NUMBERS, NULL), ERR_NONE);
+    s.body = doc;
+    check_true(google_read(&s, yyjson_doc_get_root(doc), &bad));
+    check_int(s.ask.wire, WIRE_GOOGLE);
+    s.ask.model = call.session;
+    s.ask.stream = true;
+    pass_write(&backend_google, &s.ask, loop, 0, &sent);
+    check_str(buf_str(&sent),
+              STR("{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]}],"
+                  "\"generationConfig\":{\"topP\":0.5}}"));
+    buf_fini(&came);
+    buf_fini(&sent);
+    yyjson_doc_free(doc);
+    arena_fini(&r.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_openai),
         cmocka_unit_test(test_responses),
         cmocka_unit_test(test_anthropic),
+        cmocka_unit_test(test_many_members),
     };
     return cmocka_run_group_tests_name("api/pass", tests, setup, teardown);
 }
