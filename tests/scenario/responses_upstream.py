@@ -280,6 +280,11 @@ def extras(t):
             t.equal(Responses.ask(s, "hi", True, model="openai/echo", **more)[0], "hi")
             t.equal(len(f.requests("/v1/responses")), n)
         t.true("house_field" not in f.requests()[-1]["body"], "left out")
+        # A name that is ours to write stays ours, however it is spelt.
+        r = s.post("/v1/responses", b'{"\\u006dodel":"other","\\u0069nput":"mine","model":"sema","input":"hi"}', timeout=30)
+        sent = json.loads(r.json()["output"][0]["content"][0]["text"])
+        t.equal(sent["model"], "request")
+        t.has(json.dumps(sent["input"]), "hi")
         # Other clients bring none of it.
         t.equal(json.loads(Chat.ask(s, user("hi"), False, service_tier="flex")[0]).get("service_tier"), None)
 
