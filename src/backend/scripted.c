@@ -63,6 +63,15 @@ struct backend {
     int prepare_status;
     _Atomic int64_t prepare_left; /* errors still to come; -1: always */
     int context_length;
+    struct preparing *preparing; /* under way; of the preparing loop */
+};
+
+struct preparing {
+    struct preparing *next;
+    struct timer timer;
+    struct backend *backend;
+    void (*done)(void *ctx, enum err e, const struct err_note *why);
+    void *ctx;
 };
 
 struct answer {
@@ -189,6 +198,11 @@ static enum err read_file(struct buf *to, str path, struct err_note *why)
 static void scripted_close(struct backend *b)
 {
     if (b == NULL) return;
+    for (struct preparing *p = b->preparing, *next; p; p = next) {
+        next = p->next;
+        timer_stop(&p->timer);
+        free(p);
+    }
     for (size_t i = 0; i < b->count; i++) yyjson_doc_free(b->lines[i].doc);
     free(b->lines);
     free(b);
@@ -231,13 +245,6 @@ static enum err scripted_open(struct backend **out, const struct backend_conf *c
 
 /* ---- getting ready ---- */
 
-struct preparing {
-    struct timer timer;
-    struct backend *backend;
-    void (*done)(void *ctx, enum err e, const struct err_note *why);
-    void *ctx;
-};
-
 static bool take_one(_Atomic int64_t *left)
 {
     int64_t n = atomic_load(left);
@@ -252,7 +259,10 @@ static void on_prepared(struct timer *t)
     struct preparing *p = container_of(t, struct preparing, timer), was = *p;
     struct err_note why = {.http_status = was.backend->prepare_status};
     enum err e = was.backend->prepare_error;
+    struct preparing **at = &was.backend->preparing;
 
+    while (*at != p) at = &(*at)->next;
+    *at = p->next;
     free(p);
     if (e && !take_one(&was.backend->prepare_left)) e = ERR_NONE;
     if (e) err_set(&why, e, "the script says %s", err_row(e)->code);
@@ -269,7 +279,8 @@ static void scripted_prepare(struct backend *b, struct loop *l,
         done(ctx, ERR_MEMORY, &(struct err_note){0});
         return;
     }
-    *p = (struct preparing){.backend = b, .done = done, .ctx = ctx};
+    *p = (struct preparing){.next = b->preparing, .backend = b, .done = done, .ctx = ctx};
+    b->preparing = p;
     timer_set(&p->timer, l, (uint64_t)b->prepare_wait_ms, on_prepared);
 }
 

@@ -188,6 +188,23 @@ static void test_prepare(void **state)
     check_int(backend_scripted.context_length(backend), 77);
 }
 
+/* Whoever closes it while it gets ready hears no more of it. */
+static void test_close_early(void **state)
+{
+    struct backend_conf conf = {.type = "scripted", .model = str_of(path)};
+    struct backend *b;
+
+    (void)state;
+    check_int(backend_scripted.open(&b, &conf, NULL), ERR_NONE);
+    prepared = 0;
+    backend_scripted.prepare(b, loop, on_prepared, &prepared);
+    backend_scripted.prepare(b, loop, on_prepared, &prepared);
+    backend_scripted.close(b);
+    usleep(3000);
+    uv_run(loop_uv(loop), UV_RUN_NOWAIT);
+    check_int(prepared, 0);
+}
+
 static void test_bad_script(void **state)
 {
     static const char *const rows[] = {
@@ -222,7 +239,7 @@ int main(void)
         cmocka_unit_test(test_answers),          cmocka_unit_test(test_times),
         cmocka_unit_test(test_request),          cmocka_unit_test(test_usage),
         cmocka_unit_test(test_cancel_and_pause), cmocka_unit_test(test_prepare),
-        cmocka_unit_test(test_bad_script),
+        cmocka_unit_test(test_close_early),      cmocka_unit_test(test_bad_script),
     };
     return cmocka_run_group_tests_name("backend/scripted", tests, setup, teardown);
 }
