@@ -525,7 +525,11 @@ static void start(const struct preparing *as, const char *path,
     arena_fini(&c.arena);
     if (!e) return;
     if (as->listed) as->listed(as->ctx, e, NULL, 0);
-    if (p) preparing_free(p);
+    struct arena pages = as->arena; /* those of a list that went on here */
+    if (p)
+        preparing_free(p);
+    else
+        arena_fini(&pages);
     if (!as->listed) as->done(as->ctx, e, &why);
 }
 

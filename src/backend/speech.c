@@ -74,7 +74,7 @@ static void give_text(void *ctx, str text)
 
 static void give_reasoning(struct answer *a, str text)
 {
-    if (deaf(a) || text.len == 0) return;
+    if (deaf(a) || a->stops.met || text.len == 0) return; /* of a text that is over */
     let_go(a);
     if (deaf(a)) return;
     a->sent = true;

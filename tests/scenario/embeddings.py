@@ -83,6 +83,16 @@ def packing(t):
             near(t, vectors(t, ask(s, "openai/x", "hello")), [[1.5, -0.1, 3e-7, 16777216]])
 
 
+@case("more vectors than texts, or fewer, are no answer")
+def another_number(t):
+    body = json.dumps({"data": [{"embedding": [n], "index": n} for n in range(2)]})
+    with Upstream(lambda r: [f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()]) as u:
+        with Server(SCRIPT, OPENAI_BASE_URL=u.url, OPENAI_API_KEY="k", CLIENT_MODELS="any", PROVIDER_RETRIES="0") as s:
+            near(t, vectors(t, ask(s, "openai/x", ["a", "b"])), [[0], [1]])
+            for texts in ("a", ["a"], ["a", "b", "c"]):
+                error(t, ask(s, "openai/x", texts), 502, "upstream_error")
+
+
 @case("mistakes of the client, each with its field")
 def mistakes(t):
     with Fake("openai", "--key", "k") as f, openai(f) as s:

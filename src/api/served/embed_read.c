@@ -48,9 +48,9 @@ static bool read_texts(struct embed *m, yyjson_val *v, const char *name, struct 
 {
     yyjson_val *each;
     size_t n = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
-    str *texts = arena_array(&m->call->r->arena, str, n + 1);
 
     if (n > EMBED_TEXTS_MAX) return wrong(why, name, "at most 2048 texts are taken at once");
+    str *texts = arena_array(&m->call->r->arena, str, n + 1);
     if (texts == NULL) return wrong(why, name, "out of memory");
     if (yyjson_is_str(v)) texts[0] = json_str(v);
     yyjson_arr_iter it = yyjson_arr_iter_with(v);

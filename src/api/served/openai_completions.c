@@ -51,11 +51,11 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
 {
     yyjson_val *v = json_get(root, "prompt"), *each;
     size_t count = yyjson_is_arr(v) ? yyjson_arr_size(v) : 1;
-    struct own *own = arena_new(s->arena, struct own);
-    str *prompts = arena_array(s->arena, str, count + 1);
 
     if (count == 0 || count > PROMPTS_MAX)
         return wrong(why, "prompt", "prompt: expected 1 to 128 texts");
+    struct own *own = arena_new(s->arena, struct own);
+    str *prompts = arena_array(s->arena, str, count + 1);
     if (own) own->texts = arena_array(s->arena, str, count);
     if (own) own->finishes = arena_array(s->arena, const char *, count);
     if (!own || !prompts || !own->texts || !own->finishes)
