@@ -110,7 +110,9 @@ void answer_watch_stops(struct answer *a, size_t told)
 {
     size_t count = a->q->stops_count;
 
-    if (told < count) stops_init(&a->stops, a->q->stops + told, count - told);
+    if (told >= count) return;
+    stops_fini(&a->stops); /* of an attempt before */
+    stops_init(&a->stops, a->q->stops + told, count - told);
 }
 
 void answer_stop_was(struct answer *a, str stop)

@@ -11,8 +11,11 @@
 struct stops {
     const str *at; /* the caller's, living as long */
     size_t count;
-    const str *met;  /* which one was found; NULL: none */
-    struct buf held; /* text that may still become a stop string */
+    const str *met;     /* which one was found; NULL: none */
+    struct buf held;    /* text that may still become a stop string */
+    const str **sorted; /* those of `at` that are not empty, by their bytes */
+    size_t sorted_count;
+    size_t *from; /* for each first byte, and one past the last: its place in `sorted` */
 };
 
 void stops_init(struct stops *s, const str *at, size_t count);

@@ -7,7 +7,11 @@
 
 #include "api/served/served.h"
 
-enum { NUMBER_BYTES_MAX = 64, JSON_BYTES_MAX = 64 << 20 };
+enum {
+    NUMBER_BYTES_MAX = 64,
+    JSON_BYTES_MAX = 64 << 20,
+    TEXTS_MAX = 1 << 18, /* stop strings are sorted, on a loop: this many in some 50 ms */
+};
 
 static bool absent(yyjson_val *v)
 {
@@ -123,6 +127,7 @@ bool served_texts(yyjson_val *root, const char *key, const str **out, size_t *co
     if (!yyjson_is_str(v) && !yyjson_is_arr(v))
         return wrong(why, a, key, "expected a string or an array of strings");
     size_t n = yyjson_is_str(v) ? 1 : yyjson_arr_size(v);
+    if (n > TEXTS_MAX) return wrong(why, a, key, "at most %d are taken", TEXTS_MAX);
     str *list = arena_array(a, str, n + 1);
     if (list == NULL) return wrong(why, a, key, "out of memory");
     if (yyjson_is_str(v)) list[0] = json_str(v);
