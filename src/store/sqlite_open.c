@@ -59,7 +59,10 @@ static enum err refuse_sqlite(struct err_note *why, struct store *s)
     int code = sqlite3_extended_errcode(s->db);
     int sys = sqlite3_system_errno(s->db);
 
-    if ((code & 0xff) == SQLITE_CANTOPEN && sys) return refuse(why, s->path, strerror(sys));
+    bool full = (code & 0xff) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT);
+
+    if (((code & 0xff) == SQLITE_CANTOPEN && sys) || full)
+        return refuse(why, s->path, strerror(sys));
     return refuse(why, s->path, sqlite3_errmsg(s->db));
 }
 

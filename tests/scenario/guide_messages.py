@@ -170,6 +170,19 @@ def _():
         return start(folder=folder, SESSION_STORE="notes.txt")
 
 
+@says("store-disk-full")
+def _():
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        raise Skipped("no mounts of its own here")
+    with tempfile.TemporaryDirectory(prefix="sema-test-") as folder:
+        disk = os.path.join(folder, "disk")
+        os.mkdir(disk)
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o size=16k none {disk} && exec '{BINARY}' serve"],
+                              env={"PATH": os.environ["PATH"], "HOME": folder, "HOST": "127.0.0.1", "PORT": "0", "HF_HUB_OFFLINE": "1",
+                                   "SESSION_STORE": os.path.join(disk, "sema.db")}, capture_output=True, text=True, timeout=30)
+        return words(done.stderr, folder)
+
+
 @says("store-a-folder")
 def _():
     with tempfile.TemporaryDirectory(prefix="sema-test-") as folder:
