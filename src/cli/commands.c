@@ -127,13 +127,13 @@ static void man_command(FILE *to, const struct command *c)
 
 void commands_manual(FILE *to)
 {
-    fputs(
-        ".TH SEMA 1\n.SH NAME\nsema \\- a chat API in front of every model\n.SH SYNOPSIS\n.B sema\n"
-        ".I COMMAND\n[\n.I FLAGS\n]\n.SH DESCRIPTION\nSema answers chat requests over HTTP, "
-        "server-sent "
-        "events and WebSocket, from a model on this machine or from a provider, and keeps "
-        "conversations.\n.SH COMMANDS\n",
-        to);
+    fputs(".TH SEMA 1 2026-11-26\n.SH NAME\nsema \\- a chat API in front of every model\n.SH "
+          "SYNOPSIS\n.B sema\n"
+          ".I COMMAND\n[\n.I FLAGS\n]\n.SH DESCRIPTION\nSema answers chat requests over HTTP, "
+          "server-sent "
+          "events and WebSocket, from a model on this machine or from a provider, and keeps "
+          "conversations.\n.SH COMMANDS\n",
+          to);
     for (size_t i = 0; commands[i]; i++) man_command(to, commands[i]);
     fputs(".SH SETTINGS\nEnvironment variables, lines of\n.I .env\nin the working directory, and "
           "flags of\n",

@@ -174,7 +174,8 @@ static void env_file(struct buf *to)
 /* mdoc(7)'s older sister man(7), which every reader shows. */
 static void man(struct buf *to)
 {
-    buf_add(to, STR(".TH SEMA.ENV 5\n.SH NAME\nsema.env \\- settings of sema(1)\n.SH DESCRIPTION\n"
+    buf_add(to, STR(".TH SEMA.ENV 5 2026-11-26\n.SH NAME\nsema.env \\- settings of sema(1)\n.SH "
+                    "DESCRIPTION\n"
                     "Each setting is an environment variable, a line of\n.I .env\nin the working "
                     "directory, or a flag of\n.B sema serve\n(its name in lower case with dashes). "
                     "Flags come first, then the environment, then the file, then the default. "
