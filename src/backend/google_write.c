@@ -3,6 +3,7 @@
 #include "backend/issuers.h"
 #include "backend/pass.h"
 #include "backend/shape.h"
+#include "base/json_schema.h"
 #include "base/log.h"
 
 enum {
@@ -368,16 +369,11 @@ static void put_schema(struct json_out *o, yyjson_val *v, bool names)
             json_key(o, "enum"), json_array(o), json_val(o, value), json_end_array(o);
             continue;
         }
-        bool data =
-            str_eq(key, STR("enum")) || str_eq(key, STR("default")) || str_eq(key, STR("examples"));
         json_key(o, yyjson_get_str(one));
-        if (!names && data)
+        if (!names && json_schema_holds_data(key))
             json_val(o, value);
         else
-            put_schema(o, value,
-                       !names && (str_eq(key, STR("properties")) || str_eq(key, STR("$defs")) ||
-                                  str_eq(key, STR("definitions")) ||
-                                  str_eq(key, STR("patternProperties"))));
+            put_schema(o, value, !names && json_schema_holds_names(key));
     }
     json_end_object(o);
 }

@@ -53,16 +53,5 @@ void served_anthropic_models(struct call *c, const struct listing *l)
 
 void served_anthropic_model(struct call *c, const struct listing *l)
 {
-    const struct listed *found = listing_find(l, c->session);
-    struct buf body;
-
-    if (found == NULL) {
-        served_no_such_model(c, c->session);
-        return;
-    }
-    buf_init(&body, LIST_BYTES_MAX);
-    struct json_out o = json_begin(&body);
-    put_model(c, &o, found);
-    response_header(c->r, "request-id", str_of(c->r->id));
-    call_json(c, 200, &body);
+    served_one_model(c, l, put_model);
 }

@@ -1,22 +1,9 @@
 /* Google's Schema, a subset of OpenAPI 3.0 with type names in capitals, as JSON Schema.  What is
  * JSON Schema already passes unchanged. */
 #include "api/served/google.h"
+#include "base/json_schema.h"
 
 enum { SCHEMA_BYTES_MAX = 64 << 20 };
-
-/* The keys are names that the schema gives. */
-static bool holds_names(str key)
-{
-    return str_eq(key, STR("properties")) || str_eq(key, STR("$defs")) ||
-           str_eq(key, STR("definitions")) || str_eq(key, STR("patternProperties"));
-}
-
-/* Values, not schemas. */
-static bool holds_data(str key)
-{
-    return str_eq(key, STR("enum")) || str_eq(key, STR("const")) || str_eq(key, STR("default")) ||
-           str_eq(key, STR("examples")) || str_eq(key, STR("required"));
-}
 
 /* Says nothing in JSON Schema. */
 static bool is_own(str key)
@@ -134,10 +121,10 @@ static void put_schema(struct json_out *o, yyjson_val *v, bool names)
             put_choice(o, key, value);
         else if (is_count(key) && yyjson_is_str(value) && all_digits(json_str(value)))
             json_raw(o, json_str(value));
-        else if (holds_data(key))
+        else if (json_schema_holds_data(key))
             json_val(o, value);
         else
-            put_schema(o, value, holds_names(key));
+            put_schema(o, value, json_schema_holds_names(key));
     }
     json_end_object(o);
 }

@@ -48,7 +48,7 @@ static void give_models(struct call *c, const struct listing *l)
     call_json(c, 200, &body);
 }
 
-static void give_model(struct call *c, const struct listing *l)
+void served_one_model(struct call *c, const struct listing *l, served_put_fn *put)
 {
     const struct listed *found = listing_find(l, c->session);
     struct buf body;
@@ -59,8 +59,14 @@ static void give_model(struct call *c, const struct listing *l)
     }
     buf_init(&body, LIST_BYTES_MAX);
     struct json_out o = json_begin(&body);
-    put_model(c, &o, found);
+    put(c, &o, found);
+    response_header(c->r, "request-id", str_of(c->r->id));
     call_json(c, 200, &body);
+}
+
+static void give_model(struct call *c, const struct listing *l)
+{
+    served_one_model(c, l, put_model);
 }
 
 void served_openai_models(struct call *c)

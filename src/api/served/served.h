@@ -135,6 +135,11 @@ void served_fail_with(struct call *c, enum err e, const struct err_note *why);
 void served_fail_start(struct call *c, enum err e, const struct err_note *why);
 
 void served_no_such_model(struct call *c, str id); /* 404 */
+/* The model that the path names, as `put` writes it, or 404. */
+struct listing;
+struct listed;
+typedef void served_put_fn(const struct call *c, struct json_out *o, const struct listed *l);
+void served_one_model(struct call *c, const struct listing *l, served_put_fn *put);
 
 /* ---- counts of tokens (count.c) ---- */
 
