@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "api/served/served.h"
+#include "conf/limits.h"
 
 enum {
     NUMBER_BYTES_MAX = 64,
@@ -34,6 +35,29 @@ static bool wrong(struct family_error *why, struct arena *a, const char *key, co
                                  .code = "invalid_value",
                                  .param = str_of(key),
                                  .message = arena_strf(a, "%s: %s", key, text)};
+    return false;
+}
+
+bool served_parse(struct call *c, yyjson_doc **out, struct family_error *why)
+{
+    struct json_fault fault;
+    struct arena *a = &c->r->arena;
+
+    enum err e = json_read(out, c->r->body, JSON_DEPTH_V1, JSON_RAW_NUMBERS, &fault);
+    if (!e && yyjson_is_obj(yyjson_doc_get_root(*out))) return true;
+    *why = (struct family_error){.status = 400, .code = "invalid_value"};
+    if (!e)
+        why->message = STR("the body must be a JSON object");
+    else if (e == ERR_MEMORY)
+        *why = (struct family_error){.status = 503,
+                                     .code = "overloaded",
+                                     .message = STR("out of memory")};
+    else if (fault.unreadable)
+        why->message = STR("the body is not UTF-8, or nested too deep");
+    else
+        why->message =
+            arena_strf(a, "the body is not JSON: %s (character %zu)", fault.reason, fault.offset);
+    if (!e) yyjson_doc_free(*out);
     return false;
 }
 

@@ -485,29 +485,6 @@ static void make_id(struct served *s)
     s->began_us = clock_mono_us();
 }
 
-bool served_parse(struct call *c, yyjson_doc **out, struct family_error *why)
-{
-    struct json_fault fault;
-    struct arena *a = &c->r->arena;
-
-    enum err e = json_read(out, c->r->body, JSON_DEPTH_V1, JSON_RAW_NUMBERS, &fault);
-    if (!e && yyjson_is_obj(yyjson_doc_get_root(*out))) return true;
-    *why = (struct family_error){.status = 400, .code = "invalid_value"};
-    if (!e)
-        why->message = STR("the body must be a JSON object");
-    else if (e == ERR_MEMORY)
-        *why = (struct family_error){.status = 503,
-                                     .code = "overloaded",
-                                     .message = STR("out of memory")};
-    else if (fault.unreadable)
-        why->message = STR("the body is not UTF-8, or nested too deep");
-    else
-        why->message =
-            arena_strf(a, "the body is not JSON: %s (character %zu)", fault.reason, fault.offset);
-    if (!e) yyjson_doc_free(*out);
-    return false;
-}
-
 static enum err start(struct served *s, struct err_note *why)
 {
     struct call *c = s->call;
@@ -594,44 +571,4 @@ void served_run(struct call *c, const struct served_dialect *d)
     call_wait(c, s, on_gone, on_end);
     c->drain = on_drain;
     if (s->stream) timer_set(&s->hold, c->at->loop, SERVED_HOLD_MS, on_hold);
-}
-
-/* ---- writing ---- */
-
-bool served_call_is_whole(const struct served_call *c)
-{
-    yyjson_doc *doc = NULL;
-
-    if (c->args.len == 0 || json_read(&doc, buf_str(&c->args), JSON_DEPTH_V1, JSON_PLAIN, NULL))
-        return false;
-    yyjson_doc_free(doc);
-    return true;
-}
-
-struct json_out served_frame(struct buf *out, const char *event)
-{
-    if (event) buf_addf(out, "event: %s\n", event);
-    buf_add(out, STR("data: "));
-    struct json_out o = json_begin(out);
-    o.js_escapes = true;
-    return o;
-}
-
-void served_frame_end(struct buf *out)
-{
-    buf_add(out, STR("\n\n"));
-}
-
-struct usage served_usage(const struct served *s, const struct reply_end *end)
-{
-    struct usage u = end->usage;
-    int64_t guess = (int64_t)s->got.text.len / 4;
-
-    if (u.prompt_tokens < 0)
-        u.prompt_tokens = (int64_t)s->call->r->body.len / 4 + 1, u.estimated = true;
-    if (u.completion_tokens < 0) u.completion_tokens = guess > 0 ? guess : 1, u.estimated = true;
-    if (u.cached_tokens < 0) u.cached_tokens = 0;
-    if (u.cache_write_tokens < 0) u.cache_write_tokens = 0;
-    if (u.reasoning_tokens < 0) u.reasoning_tokens = 0;
-    return u;
 }
