@@ -165,6 +165,15 @@ def commands(t):
             t.true(f"./dev {word}" in dev, f"{name}: ./dev {word}")
 
 
+@case("the programs that pages call are built by ./dev build")
+def built(t):
+    with open(os.path.join(ROOT, "dev"), encoding="utf-8") as f:
+        targets = re.search(r"^build_program\(\) \{.*?^    compile build ([^|]*)", f.read(), re.M | re.S)[1].split()
+    named = {n for text in TEXTS.values() for n in re.findall(r"(?<![\w/])build/(examples/\w+)", text)}
+    t.true(len(named) > 1, named)
+    t.equal(sorted(named - set(targets)), [])
+
+
 @case("each route of the program is asked on its page")
 def asked(t):
     with open(os.path.join(ROOT, "src", "api", "route.c"), encoding="utf-8") as f:
