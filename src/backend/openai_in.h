@@ -151,6 +151,7 @@ struct openai_responses_passed {
     uint64_t refused;
     bool stay;   /* the items are, as the client wrote them, what would be sent anyway, but for: */
     bool custom; /* custom tools and their calls stay what they are */
+    bool among;  /* a choice among some of the tools is taken */
     struct arena *arena;
     /* What becomes of the nth of the conversation's thoughts, which came with this token. */
     enum openai_thought (*thought)(void *ctx, size_t nth, str token);

@@ -29,6 +29,7 @@ struct passing {
     const struct openai_responses_passed *it;
     const struct ask *q;
     bool official;
+    bool among; /* all tools go up, and the choice of some of them */
 };
 
 /* ---- items ---- */
@@ -275,20 +276,35 @@ static void put_include(const struct span *raw, bool encrypted, struct json_out 
     json_end_array(o);
 }
 
-/* {"type":"allowed_tools","mode":"auto","tools":[...]}, of tools that are there. */
-static bool is_allowed_list(const struct passing *p, yyjson_val *v, yyjson_val *ours)
+/* Whether each is a tool that goes up as it came. */
+static bool are_proper(yyjson_val *tools, bool custom)
 {
-    yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(json_get(v, "tools")));
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_array_of(tools));
     yyjson_val *each;
 
-    if (!str_eq(json_get_str(v, "type"), STR("allowed_tools"))) return false;
-    if (!str_eq(json_get_str(v, "mode"), json_str(ours))) return false;
     while ((each = yyjson_arr_iter_next(&it))) {
         str type = json_get_str(each, "type");
-        bool custom = str_eq(type, STR("custom")) && p->it->custom;
-        if (!custom && !str_eq(type, STR("function"))) return false;
+        bool function =
+            str_eq(type, STR("function")) && yyjson_is_obj(json_get(each, "parameters"));
+        if (!function && !(custom && str_eq(type, STR("custom")))) return false;
     }
     return true;
+}
+
+/* {"type":"allowed_tools","mode":"auto","tools":[...]}: the reader left only those; here all of
+ * them go up with that choice, as it is made to keep the prompt's beginning the same. */
+static bool chooses_among(const struct answer *a, const struct openai_responses_passed *it)
+{
+    str choice = span_get(a->q->received, STR("tool_choice"));
+    str tools = span_get(a->q->received, STR("tools"));
+    yyjson_doc *doc = NULL;
+
+    if (!it->among || !str_eq(span_get(choice, STR("type")), STR("\"allowed_tools\"")))
+        return false;
+    if (json_read(&doc, tools, DEPTH, JSON_RAW_NUMBERS, NULL)) return false;
+    bool proper = are_proper(yyjson_doc_get_root(doc), it->custom);
+    yyjson_doc_free(doc);
+    return proper;
 }
 
 static void put_choice(const struct passing *p, const struct span *raw, yyjson_val *v,
@@ -296,7 +312,7 @@ static void put_choice(const struct passing *p, const struct span *raw, yyjson_v
 {
     if (ours == NULL) return;
     pass_key(o, raw);
-    if (pass_says(v, ours) || is_allowed_list(p, v, ours))
+    if (p->among || pass_says(v, ours))
         json_raw(o, raw->value);
     else
         json_val(o, ours);
@@ -364,6 +380,9 @@ enum err openai_responses_pass(const struct answer *a, const struct openai_respo
     struct pass_key room[KEYS];
     struct pass pass = pass_of(a, !(it->refused & REFUSED_EXTRAS), room);
 
+    p.among = chooses_among(a, it);
+    for (size_t i = 0; i < KEYS; i++)
+        if (p.among && str_eq(str_of(room[i].name), STR("tools"))) room[i].rule = PASS_FREE;
     pass.ours = it->ours;
     pass.write = write_member;
     pass.ctx = &p;

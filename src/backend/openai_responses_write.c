@@ -437,6 +437,7 @@ static enum err pass_on(struct writer *w, struct call *c, str ours, bool stay)
         .refused = w->refused,
         .stay = stay,
         .custom = w->custom,
+        .among = !w->form->words_only,
         .arena = &c->arena,
         .thought = fate_of,
         .put_thought = put_thought,
