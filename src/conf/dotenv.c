@@ -204,7 +204,12 @@ static const char *read_binding(struct reader *r, str *key, bool *set, struct bu
         else if (!(blank && peek(r) == '#')) /* "A= # c" is empty */
             read_unquoted(r, raw);
     }
-    return wrong ? wrong : read_end(r);
+    if (wrong) return wrong;
+    wrong = read_end(r);
+    /* As a hosted space's settings are shown, "NAME: value". */
+    if (wrong && !*set && str_ends(*key, STR(":")))
+        return "a line here is NAME=value, without a colon";
+    return wrong;
 }
 
 /* One line, or several when a quoted value spans them.  A reason when it is to be skipped. */

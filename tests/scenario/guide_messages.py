@@ -85,7 +85,7 @@ def _():
 
 @says("config-env")
 def _():
-    return config('MODEL_TYP=google\nA B=c\nLOG_LEVEL="info\n')
+    return config('MODEL_TYP=google\nA B=c\nLOG_LEVEL="info\nDEVICE: cpu\n')
 
 
 @says("config-quotes")

@@ -190,9 +190,10 @@ static void test_quotes_in_environment(void **state)
 
 static void test_file_warnings(void **state)
 {
-    struct run r = {
-        .file = "MODEL_NAM=x\nMODEL_NAM=y\nKV_CACHE_MB=1\nsk-stray-secret\nA B=c\nsk-x=sk-y=z\n"};
+    struct run r = {.file = "MODEL_NAM=x\nMODEL_NAM=y\nKV_CACHE_MB=1\nsk-stray-secret\nA "
+                            "B=c\nsk-x=sk-y=z\nDEBUG: no\n"};
     good(&r, "warning: .env line 5: skipped: more text than a name and a value\n"
+             "warning: .env line 7: skipped: a line here is NAME=value, without a colon\n"
              "warning: .env line 1: unknown name \"MODEL_NAM\"; did you mean MODEL_NAME?\n"
              "warning: .env line 3: unknown name \"KV_CACHE_MB\"\n"
              "warning: .env line 6: unknown name \"sk-x\"\n");
