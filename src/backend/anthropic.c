@@ -111,6 +111,7 @@ enum err anthropic_write_count(struct aside *x, struct call *c, const char *path
     enum err e = remote_url(&c->url, x->backend, path, &c->arena);
     if (e) return err_set(why, e, "out of memory for a request");
     e = anthropic_write_body(&a, c, why);
+    aside_answer_end(&a);
     return e ? e : aside_keep(c, counted, sizeof counted / sizeof *counted);
 }
 

@@ -334,6 +334,11 @@ void aside_as_answer(struct answer *a, const struct aside *x, const struct diale
     };
 }
 
+void aside_answer_end(struct answer *a)
+{
+    stops_fini(&a->stops);
+}
+
 enum err aside_keep(struct call *c, const char *const *names, size_t count)
 {
     yyjson_doc *doc = NULL;

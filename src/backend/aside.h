@@ -54,8 +54,10 @@ void aside_cancel(struct aside *x); /* NULL is fine */
 /* What `read` says. */
 enum err aside_add_vector(struct aside *x, yyjson_val *v); /* numbers, or base64 */
 
-/* An answer that was never asked, to write a request with; `x` lends what it needs. */
+/* An answer that was never asked, to write a request with; `x` lends what it needs, and
+ * aside_answer_end gives back what the writing took. */
 void aside_as_answer(struct answer *a, const struct aside *x, const struct dialect *d);
+void aside_answer_end(struct answer *a);
 /* Leaves these members of the body, an object, and no other. */
 enum err aside_keep(struct call *c, const char *const *names, size_t count);
 

@@ -127,6 +127,7 @@ static enum err write_count(struct aside *x, struct call *c, struct err_note *wh
     aside_as_answer(&a, x, &google);
     enum err e = address(x, c, x->q->model, ":countTokens", why);
     if (!e) e = google_write_body(&a, c, why);
+    aside_answer_end(&a);
     if (e) return e;
     buf_init(&outer, c->body.max_bytes);
     struct json_out o = json_begin(&outer);

@@ -69,6 +69,13 @@ static void give_text(void *ctx, str text)
     }
     buf_clear(&a->shown);
     stops_add(&a->stops, text, &a->shown);
+    if (a->shown.bad) { /* a gap in the text is worse than an error */
+        const struct fault f = {.e = ERR_MEMORY,
+                                .message = STR("out of memory for an answer"),
+                                .retry_after_ms = -1};
+        answer_fault(a, &f);
+        return;
+    }
     show(a, buf_str(&a->shown));
 }
 

@@ -124,6 +124,11 @@ def others(t):
             CLIENT_MODELS="any") as s:
         t.equal(number(t, count(s, "gemini-2.5-flash", system="Be brief.", tools=[TOOL])), 111)
         t.equal(number(t, count(s, "gemma-3-27b-it", system="Be brief.")), 100)
+        # More stop strings than Google takes: what is kept of them goes with the count.
+        r = s.post("/v1beta/models/gemini-2.5-flash:countTokens", {"generateContentRequest": {
+            "model": "models/gemini-2.5-flash", "contents": [{"role": "user", "parts": [{"text": "Say nothing."}]}],
+            "generationConfig": {"stopSequences": [str(n) for n in range(8)]}}})
+        t.equal(r.status, 200, r.text)
         t.equal(number(t, count(s, "openai/some-model", messages=SAY + [{"role": "assistant", "content": "Nothing."}] + SAY)), 300)
         t.inside(number(t, count(s, "sema")), 5, 40, "an estimate")
     with Fake("openai", "--no-count") as o, Server(SCRIPT, OPENAI_BASE_URL=o.url + "/v1", OPENAI_API_KEY="k", CLIENT_MODELS="any") as s:

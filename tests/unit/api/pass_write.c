@@ -22,6 +22,7 @@ void pass_write(const struct backend_ops *ops, const struct ask *q, struct loop 
     check_int(b->dialect->write(&a, &c, &why), ERR_NONE);
     check_int(c.stream, q->stream || q->max_tokens > 20000);
     buf_add(out, buf_str(&c.body));
+    stops_fini(&a.stops);
     buf_fini(&c.body);
     arena_fini(&c.arena);
     ops->close(b);
