@@ -111,6 +111,10 @@ static void on_switched(void *ctx, enum err e, const struct err_note *why,
     struct switching *w = ctx;
     struct call *c = w->call;
 
+    if (e == ERR_SHUTTING_DOWN) { /* nobody is left to be told */
+        free(w);
+        return;
+    }
     /* One that went well was told by models_switch.c, at the moment of the exchange. */
     if (e)
         log_event(LEVEL_WARNING, "models", "model_switch_failed",

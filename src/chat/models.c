@@ -484,6 +484,7 @@ void models_free(struct models *m)
 {
     if (m == NULL) return;
     timer_stop(&m->idle);
+    models_switch_end(m);
     models_offers_free(m);
     /* Those in the lists, and those whose preparing has not ended. */
     for (struct model *x = m->made, *next; x; x = next) {

@@ -185,7 +185,8 @@ typedef void model_switched_fn(void *ctx, enum err e, const struct err_note *why
  * (only ERR_MEMORY is returned, and then it does not).  ERR_CONFLICT: another switch runs.
  * ERR_UNSUPPORTED: no such type.  ERR_CREDENTIAL: the note names the setting.  ERR_NOT_FOUND,
  * ERR_MODEL_NOT_FOUND, ERR_MODEL_UNUSABLE, ERR_MODEL_TOO_LARGE; ERR_TIMEOUT; any class of a
- * provider: on each nothing changed.  `type` empty: the current one; `version` empty: the
+ * provider: on each nothing changed.  ERR_SHUTTING_DOWN: it comes from within models_free, when the
+ * loops are over.  `type` empty: the current one; `version` empty: the
  * settings'. */
 enum err models_switch(struct models *m, struct loop *l, str type, str name, str version,
                        uint64_t total_ms, model_switched_fn *done, void *ctx);

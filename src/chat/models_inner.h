@@ -154,6 +154,7 @@ void models_offers_tell(const struct models *m, char *list, size_t room,
 void models_offers_free(struct models *m);
 
 /* models_switch.c: the preparing of a new primary has ended; on the loop */
+void models_switch_end(struct models *m); /* when everything does: whoever waits is told */
 void models_switch_prepared(struct model *x, enum err e, const struct err_note *why);
 
 #endif

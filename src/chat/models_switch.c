@@ -81,6 +81,18 @@ static void end(struct switching *s, enum err e, const struct err_note *why)
     tell(s);
 }
 
+void models_switch_end(struct models *m)
+{
+    struct switching *s = m->switching;
+    struct err_note why = {.text = ""};
+
+    if (s == NULL) return;
+    timer_stop(&s->timer);
+    m->switching = NULL;
+    s->done(s->ctx, err_set(&why, ERR_SHUTTING_DOWN, "the server stops"), &why, &s->what);
+    free(s);
+}
+
 void models_switch_prepared(struct model *x, enum err e, const struct err_note *why)
 {
     struct switching *s = x->switching;
