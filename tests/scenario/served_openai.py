@@ -155,6 +155,22 @@ def tools(t):
         t.equal(s.post(CHAT, ask("hello", tools=[], tool_choice="auto")).status, 200)
 
 
+@case("calls that a provider mixes, or gives nothing, come one after the other")
+def mixed(t):
+    def piece(index, args, name=None):
+        head = {"id": f"c{index}", "type": "function"} if name else {}
+        f = {"name": name, "arguments": args} if name else {"arguments": args}
+        return Upstream.event(json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, **head, "function": f}]}}]}))
+    pieces = [Upstream.STREAM, piece(0, "", "f"), piece(1, "", "g"), piece(2, "", "h"), piece(0, '{"a'), piece(1, '{"b'), piece(0, '":1}'), piece(1, '":2}'),
+              Upstream.event('{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}'), Upstream.event("[DONE]")]
+    with Upstream(lambda r: pieces if (r["body"] or {}).get("stream") else [Upstream.json(200, {"data": []})]) as u, Server(**u.env()) as s:
+        out = chunks(t, s.post(CHAT, ask("x", model="test-model", stream=True)))
+        calls = [c["choices"][0]["delta"]["tool_calls"][0] for c in out if c["choices"][0]["delta"].get("tool_calls")]
+        t.equal([c["index"] for c in calls], sorted(c["index"] for c in calls))
+        t.equal([(c["id"], c["function"]["name"]) for c in calls if "id" in c], [("c0", "f"), ("c1", "g"), ("c2", "h")])
+        t.equal(["".join(c["function"]["arguments"] for c in calls if c["index"] == i) for i in range(3)], ['{"a":1}', '{"b":2}', "{}"])
+
+
 @case("forced tools and names with slashes reach the provider as they are meant")
 def forced(t):
     tool = [{"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}]

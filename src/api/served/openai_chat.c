@@ -58,6 +58,11 @@ static void put_logprobs(struct served *s, struct json_out *o)
 
 /* ---- whole ---- */
 
+static str args_of(const struct served_call *call)
+{
+    return call->args.len ? buf_str(&call->args) : STR("{}"); /* what a client joins must be JSON */
+}
+
 static void put_calls(struct served *s, struct json_out *o)
 {
     if (s->got.calls_count == 0) return;
@@ -69,7 +74,7 @@ static void put_calls(struct served *s, struct json_out *o)
         json_key(o, "type"), json_text(o, STR("function"));
         json_key(o, "function"), json_object(o);
         json_key(o, "name"), json_text(o, call->name);
-        json_key(o, "arguments"), json_text(o, call->args.len ? buf_str(&call->args) : STR("{}"));
+        json_key(o, "arguments"), json_text(o, args_of(call));
         json_end_object(o);
         json_end_object(o);
     }
@@ -121,6 +126,10 @@ static void whole(struct served *s, const struct reply_end *end, struct buf *out
 
 /* ---- stream ---- */
 
+struct own {
+    int open; /* the call whose fragments go out as they come; -1: none yet */
+};
+
 /* A chunk up to its delta's inside; close_chunk ends it. */
 static struct json_out open_chunk(struct served *s, struct buf *out)
 {
@@ -150,7 +159,9 @@ static void begin(struct served *s, struct buf *out)
 {
     struct buf later = s->got.logprobs; /* they belong to the text behind this */
     struct json_out o = open_chunk(s, out);
+    struct own *own = s->own = arena_new(s->arena, struct own);
 
+    if (own) own->open = -1;
     s->got.logprobs.len = 0;
     json_key(&o, "role"), json_text(&o, STR("assistant"));
     json_key(&o, "content"), json_text(&o, STR(""));
@@ -192,22 +203,44 @@ static void put_fragment(struct served *s, int index, str id, str name, str args
     close_chunk(s, &o, NULL);
 }
 
+/* The calls after the open one and before `until`, whole. */
+static void put_late_calls(struct served *s, struct own *own, int until, struct buf *out)
+{
+    for (int i = own->open + 1; i < until; i++) {
+        const struct served_call *call = &s->got.calls[i];
+        put_fragment(s, i, call->id, call->name, STR(""), out);
+        put_fragment(s, i, STR_NONE, STR_NONE, args_of(call), out);
+    }
+}
+
+/* Fragments of a call that another one's overtook are given when its turn comes: those of one call
+ * are not mixed with others'. */
 static void tool_begin(struct served *s, int index, str id, str name, struct buf *out)
 {
+    struct own *own = s->own;
+
+    if (own == NULL || (size_t)index >= s->got.calls_count) return;
+    if (own->open >= 0 && !served_call_is_whole(&s->got.calls[own->open])) return;
+    put_late_calls(s, own, index, out);
+    own->open = index;
     put_fragment(s, index, id, name, STR(""), out);
 }
 
 static void tool_args(struct served *s, int index, str fragment, struct buf *out)
 {
-    put_fragment(s, index, STR_NONE, STR_NONE, fragment, out);
+    const struct own *own = s->own;
+
+    if (own && own->open == index) put_fragment(s, index, STR_NONE, STR_NONE, fragment, out);
 }
 
-/* A call whose arguments never came has "{}": what a client joins must be JSON. */
 static void close_calls(struct served *s, struct buf *out)
 {
-    for (size_t i = 0; i < s->got.calls_count; i++)
-        if (s->got.calls[i].args.len == 0)
-            put_fragment(s, (int)i, STR_NONE, STR_NONE, STR("{}"), out);
+    struct own *own = s->own;
+
+    if (own == NULL || s->got.calls_count == 0) return;
+    if (own->open >= 0 && s->got.calls[own->open].args.len == 0)
+        put_fragment(s, own->open, STR_NONE, STR_NONE, STR("{}"), out);
+    put_late_calls(s, own, (int)s->got.calls_count, out);
 }
 
 static void end(struct served *s, const struct reply_end *e, struct buf *out)
