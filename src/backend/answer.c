@@ -312,12 +312,13 @@ static void judge_refusal(struct answer *a)
     if (json_read(&doc, body, JSON_DEPTH, JSON_RAW_NUMBERS, NULL)) doc = NULL;
     fault_read(&f, a->status, yyjson_doc_get_root(doc), body);
     judge(a, &f, yyjson_doc_get_root(doc));
-    if (a->status == 404 && str_find(f.message, a->q->model) == STR_NPOS)
+    answer_fault(a, &f);
+    if (a->status == 404 && a->state != ANSWER_WAITING && /* else another call is made there */
+        str_find(f.message, a->q->model) == STR_NPOS)
         log_event(LEVEL_WARNING, "backend", "address_not_found",
                   LOG_CSTR("backend", a->dialect->type),
                   LOG_STR("address", a->backend->base.authority),
                   LOG_STR("path", a->backend->base.target));
-    answer_fault(a, &f);
     yyjson_doc_free(doc);
 }
 

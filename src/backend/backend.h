@@ -63,7 +63,7 @@ enum format { FORMAT_TEXT, FORMAT_JSON_OBJECT, FORMAT_JSON_SCHEMA };
 
 enum ask_default { DEFAULT_TEMPERATURE = 1, DEFAULT_TOP_P = 2, DEFAULT_TOP_K = 4, DEFAULT_ALL = 7 };
 /* The forms of requests that are spoken upstream and taken from clients alike. */
-enum wire { WIRE_NONE, WIRE_CHAT, WIRE_RESPONSES, WIRE_MESSAGES, WIRE_GOOGLE };
+enum wire { WIRE_NONE, WIRE_CHAT, WIRE_RESPONSES, WIRE_MESSAGES, WIRE_GOOGLE, WIRE_COMPLETIONS };
 enum { RECEIVED_MEMBERS_MAX = 256 }; /* of such a request: the APIs have some forty */
 
 /* Unset fields are never sent: NaN, -1, empty.  Everything is the asker's and lives until `done`.
@@ -73,6 +73,10 @@ struct ask {
     str model_version; /* MiniMax: the id sent in its place; else empty */
     const struct message *messages;
     size_t messages_count;
+    /* A text that is to be gone on from as it stands, up to what comes after it.  A backend that
+     * has a call for that takes these two; all others take the messages, which ask for the same.
+     * .at NULL: it is a chat. */
+    str prompt, suffix;
     const struct tool *tools;
     size_t tools_count;
     str tool_choice;         /* "", auto, none, required, or a tool's name */

@@ -2,7 +2,8 @@
  * vLLM, llama-server, Ollama, TGI, SGLang, LM Studio.  openai_write.c makes requests, openai_read.c
  * reads what comes, openai_family.c knows OpenAI's models, openai_mend.c learns from refusals.
  * Where one needs the Responses API (openai_api.c), openai_responses_write.c and
- * openai_responses_read.c do the same for that. */
+ * openai_responses_read.c do the same for that; openai_completions.c is the whole of the old
+ * completions. */
 #include "backend/anthropic_in.h"
 #include "backend/aside.h"
 #include "backend/openai_in.h"
@@ -10,7 +11,7 @@
 #include "backend/remote.h"
 
 static const char default_url[] = "https://api.openai.com/v1", endpoint[] = "/chat/completions",
-                  responses_endpoint[] = "/responses";
+                  responses_endpoint[] = "/responses", completions_endpoint[] = "/completions";
 
 static void sign(const struct backend *b, struct call *c)
 {
@@ -20,11 +21,26 @@ static void sign(const struct backend *b, struct call *c)
     if (b->conf.project.len) call_header(c, "OpenAI-Project", b->conf.project);
 }
 
-static const struct dialect responses;
+static const struct dialect responses, completions;
+
+static enum err write_completion(struct answer *a, struct call *c, struct err_note *why)
+{
+    enum err e = remote_url(&c->url, a->backend, completions_endpoint, &c->arena);
+    bool whole = pass_is_whole(a->q, WIRE_COMPLETIONS);
+
+    if (e) return err_set(why, e, "out of memory for a request");
+    a->dialect = &completions;
+    call_header(c, "Accept", whole ? STR("application/json") : STR("text/event-stream"));
+    call_header(c, "Content-Type", STR("application/json"));
+    sign(a->backend, c);
+    return openai_completions_write(a, c, why);
+}
 
 static enum err write_request(struct answer *a, struct call *c, struct err_note *why)
 {
     struct backend *b = a->backend;
+
+    if (b->dialect != &responses && openai_completes(a)) return write_completion(a, c, why);
     bool is_responses = b->dialect == &responses || openai_needs_responses(a);
 
     a->dialect = is_responses ? &responses : b->dialect;
@@ -71,6 +87,16 @@ static const struct dialect responses = {
     .judge = openai_responses_judge,
     .mend = responses_mend,
     .done_event = true, /* not OpenAI's, but others end every stream so */
+};
+
+static const struct dialect completions = {
+    .type = "openai",
+    .write = write_request,
+    .event = openai_completions_event,
+    .whole = openai_completions_whole,
+    .mend = openai_completions_mend,
+    .done_event = true,
+    .lenient_done = true,
 };
 
 static bool is_official(str host)

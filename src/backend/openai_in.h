@@ -19,6 +19,7 @@
 #define SEMA_BACKEND_OPENAI_IN_H
 
 #include "backend/dialect.h"
+#include "base/span.h"
 
 /* Fields of a request that a model may refuse; what it refused is remembered by these bits. */
 enum openai_refusal {
@@ -56,6 +57,10 @@ enum openai_refusal {
     TOOLS_NEED_RESPONSES = 1 << 29,
     REFUSED_RESPONSES = 1 << 30, /* no such thing there */
 };
+
+/* Of completions; no int holds them. */
+#define REFUSED_COMPLETIONS ((uint64_t)1 << 32) /* no such call there, or not for this model */
+#define REFUSED_SUFFIX ((uint64_t)1 << 33)
 
 /* What one answer is asked without: `mended`. */
 enum openai_mended {
@@ -120,6 +125,8 @@ struct openai_passed {
     void *ctx;
 };
 enum err openai_pass(const struct answer *a, const struct openai_passed *it, struct json_out *o);
+/* The member stream_options, of a request that came in OpenAI's form. */
+void openai_pass_options(const struct span *raw, yyjson_val *ours, struct json_out *o);
 /* Whether what was refused is a field that only the client's own text had. */
 bool openai_refused_extra(const struct answer *a, const struct fault *f);
 
@@ -134,6 +141,8 @@ void openai_read_tools(struct answer *a, yyjson_val *delta);
 void openai_read_usage(struct answer *a, yyjson_val *usage);
 enum finish openai_finish_of(str word);
 bool openai_mend(struct answer *a, const struct fault *f);
+/* Whether a refusal speaks of a field that is not known, as against a value that is not liked. */
+bool openai_speaks_of_unknown(const struct fault *f);
 bool openai_goes_on(struct backend *b, str model);
 
 /* The body of POST /responses; its events and whole answers.  Of `form`, which may be NULL, count
@@ -169,7 +178,16 @@ str openai_responses_said(const struct answer *a, const char *object, const char
 /* Whether what was refused is a field that only the client's own text had. */
 bool openai_responses_names_extra(const struct answer *a, const struct fault *f);
 
-/* Whether this ask goes there, as the table and what was learned have it. */
+/* The body of POST /completions; its events and whole answers (openai_completions.c). */
+enum err openai_completions_write(struct answer *a, struct call *c, struct err_note *why);
+void openai_completions_event(struct answer *a, str type, yyjson_val *root);
+void openai_completions_whole(struct answer *a, yyjson_val *root);
+bool openai_completions_mend(struct answer *a, const struct fault *f);
+/* Whether this ask goes there: a text to go on from, and a model that has the call as far as is
+ * known. */
+bool openai_completes(const struct answer *a);
+
+/* Whether this ask goes to Responses, as the table and what was learned have it. */
 bool openai_needs_responses(const struct answer *a);
 /* Whether a refusal sends the request to the other of the two; learned then. */
 bool openai_mend_api(struct answer *a, const struct fault *f, bool responses);

@@ -70,6 +70,12 @@ static bool speaks_of_unknown(str text)
     return false;
 }
 
+bool openai_speaks_of_unknown(const struct fault *f)
+{
+    return speaks_of_unknown(f->message) || str_eq(f->code, STR("unsupported_parameter")) ||
+           str_eq(f->code, STR("unknown_parameter"));
+}
+
 static uint64_t refused_field(const struct answer *a, const struct fault *f)
 {
     bool coded =

@@ -124,7 +124,7 @@ static void put_messages(const struct passing *p, str raw, struct json_out *o)
 /* ---- the stream ---- */
 
 /* Usage is wanted whoever else wants it not. */
-static void put_options(const struct span *raw, yyjson_val *ours, struct json_out *o)
+void openai_pass_options(const struct span *raw, yyjson_val *ours, struct json_out *o)
 {
     struct span_iter it;
     struct span m;
@@ -161,7 +161,7 @@ static void write_member(void *ctx, str key, const struct span *raw, yyjson_val 
         pass_key(o, raw);
         json_raw(o, p->q->stream ? STR("true") : STR("false"));
     } else {
-        put_options(raw, ours, o);
+        openai_pass_options(raw, ours, o);
     }
 }
 

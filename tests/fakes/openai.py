@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A strict fake of OpenAI's chat completions, of its Responses API (responses.py), and of servers that are compatible.
+"""A strict fake of OpenAI's chat completions and completions, of its Responses API (responses.py), and of servers that are compatible.
 
     python3 tests/fakes/openai.py --port 9000 [--log requests.jsonl] [--key sk-test] [--official]
 
@@ -22,6 +22,8 @@ SHARED_FIELDS = {"model", "messages", "max_tokens", "temperature", "top_p", "sto
                  "frequency_penalty", "logit_bias", "user", "reasoning_effort"}
 OFFICIAL_FIELDS = SHARED_FIELDS | {"max_completion_tokens"}
 COMPATIBLE_FIELDS = SHARED_FIELDS | {"top_k", "min_p", "repetition_penalty", "max_completion_tokens"}
+COMPLETION_FIELDS = {"model", "prompt", "suffix", "max_tokens", "temperature", "top_p", "n", "best_of", "stream", "stream_options",
+                     "stop", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "echo", "seed", "user"}
 VLLM_FIELDS = COMPATIBLE_FIELDS | {"continue_final_message", "add_generation_prompt"}
 
 
@@ -33,6 +35,8 @@ class Refusal(fake.Refusal):
 # ---- the pieces of a stream ----------------------------------------------------------------------------------------
 
 class Peer(fake.Peer):
+    completes = False  # the request is one of POST /completions
+
     def event(self, value):
         self.chunk("data: " + (value if isinstance(value, str) else json.dumps(value)) + "\n\n")
 
@@ -40,6 +44,9 @@ class Peer(fake.Peer):
         f = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": self.json.get("model"),
              "choices": [{"index": 0, "delta": delta or {}, "logprobs": None, "finish_reason": finish}],
              "usage": usage, "obfuscation": "r4N", **more}
+        if self.completes:
+            f["id"], f["object"] = "cmpl-1", "text_completion"
+            f["choices"] = [{"index": 0, "text": (delta or {}).get("content") or "", "logprobs": None, "finish_reason": finish}]
         return f
 
     def delta(self, finish=None, **delta):
@@ -177,8 +184,8 @@ def check_going_on(p):
     p.begun = last["content"] if goes_on or (last["role"] == "assistant" and server(p).startswith("llama")) else ""
 
 
-def check(p):
-    h, q = p.headers, p.json
+def check_head(p):
+    h = p.headers
     if h.get("content-type") != "application/json":
         raise Refusal(415, "Content-Type must be application/json")
     if h.get("accept-encoding") != "identity" or not h.get("user-agent", "").startswith("sema/"):
@@ -186,6 +193,11 @@ def check(p):
     if ARGS.key and h.get("authorization") != "Bearer " + ARGS.key:
         raise Refusal(401, f"Incorrect API key provided: {h.get('authorization', '')[7:]}. You can find your API key "
                       "at https://platform.openai.com/account/api-keys.", "invalid_api_key")
+
+
+def check(p):
+    q = p.json
+    check_head(p)
     unknown = set(q) - (OFFICIAL_FIELDS if ARGS.official else VLLM_FIELDS if server(p) == "vllm" else COMPATIBLE_FIELDS)
     if unknown:
         raise Refusal(400, f"Unrecognized request argument supplied: {sorted(unknown)[0]}")
@@ -222,6 +234,8 @@ def check(p):
 # ---- what the models do --------------------------------------------------------------------------------------------
 
 def newest(q):
+    if "prompt" in q:
+        return q["prompt"]
     for m in reversed(q["messages"]):
         if m["role"] == "user":
             c = m["content"]
@@ -244,6 +258,10 @@ def tool_delta(p, index, id=None, name=None, arguments=None, **more):
 
 
 def whole(p, message, finish="stop", **more):
+    if p.completes:
+        return p.answer(200, {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": p.json["model"],
+                              "choices": [{"text": message["content"], "index": 0, "logprobs": None, "finish_reason": finish}],
+                              "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}, **more})
     p.answer(200, {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": p.json["model"],
                    "choices": [{"index": 0, "message": {"role": "assistant", **message}, "logprobs": None,
                                 "finish_reason": finish}],
@@ -908,11 +926,59 @@ CASES = fake.cases(globals())
 
 def chat(p):
     model = p.json.get("model", "")
+    p.completes = False
     fake.count(p, model)
     try:
         check(p)
         if ARGS.only_responses:
             raise Refusal(404, ONLY_RESPONSES, None, "model")
+    except Refusal as r:
+        return p.answer(r.status, r.body)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        return p.answer(400, {"error": {"message": f"malformed request: {e!r}", "type": "invalid_request_error",
+                                        "param": None, "code": None}})
+    CASES.get(model, default)(p)
+
+
+NO_COMPLETION = {  # how servers say that a model has no completions
+    "chat-only": (404, "This is a chat model and not supported in the v1/completions endpoint. Did you mean to use v1/chat/completions?"),
+    "chat-only-400": (400, "The model only supports chat completions"),
+    "chat-only-405": (405, "Method Not Allowed"),
+    "chat-only-501": (501, "not implemented"),
+    "not-there": (404, "The model `not-there` does not exist."),
+}
+
+
+def check_completion(p):
+    q = p.json
+    check_head(p)
+    for field in q:
+        if field not in (COMPLETION_FIELDS if ARGS.official else COMPLETION_FIELDS | {"top_k", "min_p", "repetition_penalty", "x_own"}):
+            raise Refusal(400, f"Unrecognized request argument supplied: {field}")
+    if not isinstance(q["prompt"], str):
+        raise Refusal(400, "'$.prompt' is invalid.", None, "prompt")
+    if "stream_options" in q and not q.get("stream"):
+        raise Refusal(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.", None, "stream_options")
+    for field, kind in (("suffix", str), ("max_tokens", int), ("temperature", (int, float)), ("stream", bool)):
+        if field in q and not isinstance(q[field], kind):
+            raise Refusal(400, f"Invalid type for '{field}'", "invalid_type", field)
+    if ARGS.official and len(q.get("stop", [])) > 4:
+        raise Refusal(400, "Invalid 'stop'", "invalid_value", "stop")
+    if ARGS.official and not re.search("^(ft:)?(davinci|babbage)|-instruct$", q["model"]):
+        raise Refusal(404, NO_COMPLETION["chat-only"][1], None, "model")
+    if q["model"] in NO_COMPLETION:
+        raise Refusal(*NO_COMPLETION[q["model"]])
+    if q["model"] == "no-suffix" and "suffix" in q:
+        raise Refusal(400, "suffix is not currently supported")
+
+
+def completions(p):
+    """The cases of chat completions, said as text; a model of NO_COMPLETION has chat completions only."""
+    model = p.json.get("model", "")
+    p.completes = True
+    fake.count(p, model)
+    try:
+        check_completion(p)
     except Refusal as r:
         return p.answer(r.status, r.body)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
@@ -995,6 +1061,8 @@ def route(p):
     path = p.path.split("?")[0]
     if p.method == "POST" and path.endswith("/chat/completions"):
         return chat(p)
+    if p.method == "POST" and path.endswith("/completions") and not ARGS.no_completions:
+        return completions(p)
     if p.method == "POST" and path.endswith("/embeddings"):
         return embeddings(p)
     if p.method == "POST" and path.endswith("/messages/count_tokens"):
@@ -1011,6 +1079,7 @@ def options(parser):
     parser.add_argument("--official", action="store_true", help="OpenAI's own rules")
     parser.add_argument("--no-count", action="store_true", help="no call that counts tokens")
     parser.add_argument("--no-responses", action="store_true", help="chat completions only")
+    parser.add_argument("--no-completions", action="store_true", help="no POST /completions")
     parser.add_argument("--only-responses", action="store_true", help="no chat completions")
 
 

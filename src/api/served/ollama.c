@@ -152,8 +152,15 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
     struct served_messages m;
     str system = json_get_str(root, "system"), prompt = STR_NONE,
         suffix = json_get_str(root, "suffix");
+    bool raw = json_get_bool(root, "raw", false);
+    yyjson_val *images = json_get(root, "images");
 
     if (!served_text(root, "prompt", &prompt, why, s->arena)) return false;
+    bool bare = raw || (suffix.len && system.len == 0);
+    if (bare && prompt.at && yyjson_arr_size(images) == 0 && s->ask.format == FORMAT_TEXT) {
+        s->ask.prompt = prompt;
+        s->ask.suffix = suffix;
+    }
     if (suffix.len)
         prompt = arena_strf(
             s->arena,
@@ -161,14 +168,14 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
             "After:\n%.*s",
             STR_ARG(prompt), STR_ARG(suffix));
     served_messages_init(&m, s->arena);
-    if (json_get_bool(root, "raw", false)) system = STR_NONE; /* the prompt alone */
+    if (raw) system = STR_NONE; /* the prompt alone */
     if (system.len) {
         served_message(&m, ROLE_SYSTEM);
         served_part(&m, PART_TEXT)->text = system;
     }
     served_message(&m, ROLE_USER);
     if (prompt.len) served_part(&m, PART_TEXT)->text = prompt;
-    if (!add_images(s, &m, json_get(root, "images"), why)) return false;
+    if (!add_images(s, &m, images, why)) return false;
     if (m.bad) return wrong(why, s->arena, "prompt", "out of memory");
     s->ask.messages = m.at;
     s->ask.messages_count = m.count;

@@ -1,5 +1,5 @@
 /* POST /v1/completions: texts to go on from, and an answer to each (openai-compat.md section 6).
- * Upstreams have no such call: the prompt goes as the message of a user. */
+ * Who has no such call is given the prompt as the message of a user. */
 #include <stdio.h>
 
 #include "api/served/openai.h"
@@ -42,6 +42,8 @@ static bool ask_for(struct served *s, size_t at)
     served_part(&m, PART_TEXT)->text = prompt;
     if (m.bad || prompt.at == NULL) return false;
     own->at = at;
+    s->ask.prompt = own->prompts[at];
+    s->ask.suffix = own->suffix;
     s->ask.messages = m.at;
     s->ask.messages_count = m.count;
     return true;
@@ -73,6 +75,7 @@ static bool read_prompt(struct served *s, yyjson_val *root, struct family_error 
     own->count = count;
     own->suffix = json_get_str(root, "suffix");
     s->own = own;
+    served_keep(s, root, WIRE_COMPLETIONS, false);
     return ask_for(s, 0) || wrong(why, "prompt", "prompt: out of memory");
 }
 
