@@ -125,7 +125,8 @@ struct usage {                 /* -1: not known */
     int64_t prompt_tokens;     /* all input, cached included */
     int64_t completion_tokens; /* reasoning included */
     int64_t cached_tokens, cache_write_tokens, reasoning_tokens;
-    bool estimated;
+    bool estimated;        /* one of the two sums, at least */
+    bool answer_estimated; /* completion_tokens: nobody counted them */
 };
 extern const struct usage usage_unknown;
 

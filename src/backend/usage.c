@@ -36,7 +36,7 @@ void usage_settle(struct usage *u, const struct ask *q, size_t answer_bytes, int
     }
     if (u->completion_tokens < 0) {
         u->completion_tokens = guess(answer_bytes);
-        u->estimated = true;
+        u->estimated = u->answer_estimated = true;
     }
     if (u->prompt_tokens < 0) {
         u->prompt_tokens = total_tokens > u->completion_tokens ? total_tokens - u->completion_tokens

@@ -69,7 +69,7 @@ static void fill_result(struct turn *t)
     *r = (struct turn_result){
         .message = str_trim(buf_str(&t->form.text)),
         .model_name = t->model_name,
-        .token_count = t->usage.estimated ? -1 : t->usage.completion_tokens,
+        .token_count = t->usage.answer_estimated ? -1 : t->usage.completion_tokens,
         .at_us = clock_wall_us(),
         .generation_us = now - t->began_us,
         .rescued_by = t->rescued_by.len ? t->rescued_by.at : NULL,

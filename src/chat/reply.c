@@ -476,7 +476,7 @@ static void add_usage(struct reply *r, const struct usage *u)
     if (!r->rescuing || u->completion_tokens < 0) return;
     /* The one that died did not count. */
     r->end.usage.completion_tokens += (int64_t)r->end.rescued_at / BYTES_PER_TOKEN;
-    r->end.usage.estimated = true;
+    r->end.usage.estimated = r->end.usage.answer_estimated = true;
 }
 
 static void complete(struct reply *r, const struct answer_end *end)

@@ -171,6 +171,29 @@ def too_large(t):
         t.equal((r.status, r.code), (422, "provider_bad_request"))
 
 
+@case("MiniMax's form takes a schema of one model only; any other format is asked for in words")
+def minimax_format(t):
+    formats = ({"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}})
+    with Upstream(lambda r: [whole("{}")]) as u, \
+         Server(MODEL_TYPE="minimax", MODEL_NAME="MiniMax-Text-01", MINIMAX_API_KEY="k", MINIMAX_API_URL=u.url + "/text/chatcompletion_v2") as s:
+        for wanted, sent in zip(formats, (None, "json_schema")):
+            r = s.post("/v1/chat/completions", {"model": "sema", "messages": [{"role": "user", "content": "x"}], "response_format": wanted})
+            up = u.requests[-1]["body"]
+            t.equal((r.status, up.get("response_format", {}).get("type")), (200, sent))
+            t.equal("JSON" in json.dumps(up["messages"]), sent is None)
+
+
+@case("an answer's tokens that the provider counted are told, also where it did not count the question's")
+def answer_counted(t):
+    token = lambda i, text, more: b"data:" + json.dumps({"index": i, "token": {"id": i, "text": text, "special": False}, **more}).encode() + b"\n\n"
+    def generate(request):
+        yield Upstream.STREAM + token(1, "Hel", {}) + token(2, "lo", {
+            "generated_text": "Hello", "details": {"finish_reason": "eos_token", "generated_tokens": 7}})
+    with Upstream(generate) as u, Server(MODEL_TYPE="hf_api", MODEL_NAME="o/m", HF_API_TOKEN="k", HF_INFERENCE_URL=u.url + "/generate") as s:
+        r = s.chat("x", "p")
+        t.equal((r.status, r.json()["message"], r.json()["token_count"]), (200, "Hello", 7))
+
+
 @case("probe=true asks the provider once, by a call that is free")
 def probe(t):
     with provider(either("x")) as u, Server(**u.env()) as s:

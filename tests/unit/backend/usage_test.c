@@ -9,15 +9,16 @@ static void test_settle(void **state)
         int64_t prompt, completion, cached, reasoning, total; /* as told; -1: not */
         size_t answer_bytes;
         int64_t want_prompt, want_completion, want_cached, want_reasoning;
-        bool estimated;
+        bool estimated, answer_estimated;
     } rows[] = {
         {9, 2, 5, 1, 11, 40, 9, 2, 5, 1, false},
         {9, 2, -1, -1, -1, 40, 9, 2, -1, -1, false},
         {0, 0, 0, 0, 0, 40, 0, 0, 0, 0, false},
-        {-1, -1, -1, -1, -1, 40, 3, 10, -1, -1, true}, /* the question has 12 bytes */
-        {-1, -1, -1, -1, -1, 0, 3, 1, -1, -1, true},
-        {-1, -1, -1, -1, 30, 40, 20, 10, -1, -1, true},
-        {-1, -1, -1, -1, 5, 40, 3, 10, -1, -1, true},
+        {-1, -1, -1, -1, -1, 40, 3, 10, -1, -1, true, true}, /* the question has 12 bytes */
+        {-1, -1, -1, -1, -1, 0, 3, 1, -1, -1, true, true},
+        {-1, -1, -1, -1, 30, 40, 20, 10, -1, -1, true, true},
+        {-1, -1, -1, -1, 5, 40, 3, 10, -1, -1, true, true},
+        {-1, 2, -1, -1, -1, 40, 3, 2, -1, -1, true, false}, /* only the answer was counted */
         {-1, 2, -1, -1, 11, 40, 9, 2, -1, -1, false},
         {9, -1, -1, -1, 11, 40, 9, 2, -1, -1, false},
         {10, 2, 90, -1, 102, 40, 100, 2, 90, -1,
@@ -46,6 +47,7 @@ static void test_settle(void **state)
         check_int(u.cached_tokens, rows[i].want_cached);
         check_int(u.reasoning_tokens, rows[i].want_reasoning);
         check_int(u.estimated, rows[i].estimated);
+        check_int(u.answer_estimated, rows[i].answer_estimated);
     }
 }
 
