@@ -72,19 +72,22 @@ static enum err begin(struct answer *a, struct call *c, bool whole, struct err_n
     return ERR_NONE;
 }
 
-static struct openai_form form_of(str model)
+static struct openai_form form_of(const struct ask *q)
 {
+    str model = q->model;
+    bool formats = begins(model, "MiniMax-Text-01") && q->format != FORMAT_JSON_OBJECT;
+
     return (struct openai_form){
         /* Not in the provider's list of fields. */
         .omits = REFUSED_TOP_K | REFUSED_MIN_P | REFUSED_REPETITION | REFUSED_PRESENCE |
                  REFUSED_FREQUENCY | REFUSED_STOP | REFUSED_SEED | REFUSED_LOGIT_BIAS |
                  REFUSED_EFFORT | REFUSED_PARALLEL | REFUSED_USER |
                  (is_old(model) ? REFUSED_MAX_COMPLETION_TOKENS : REFUSED_MAX_TOKENS) |
-                 (begins(model, "MiniMax-Text-01") ? 0 : REFUSED_FORMAT),
+                 (formats ? 0 : REFUSED_FORMAT),
         .thinks = thinks(model),
         .words_only = true,
         .full = true,
-        .format_in_words = !begins(model, "MiniMax-Text-01"),
+        .format_in_words = !formats,
         .least = 0.01, /* 0 is an error */
         .temperature_most = 1,
     };
@@ -96,7 +99,7 @@ static enum err write_native(struct answer *a, struct call *c, struct err_note *
                                      : begin(a, c, false, why);
     if (e) return e;
 
-    struct openai_form form = form_of(a->q->model);
+    struct openai_form form = form_of(a->q);
     form.own = true;
     a->own_state = FRAGMENTS_NEW;
     think_init(&a->think, false);
@@ -120,7 +123,7 @@ static enum err write_compatible(struct answer *a, struct call *c, struct err_no
                                      : begin(a, c, pass_is_whole(a->q, WIRE_CHAT), why);
     if (e) return e;
 
-    struct openai_form form = form_of(a->q->model);
+    struct openai_form form = form_of(a->q);
     form.reasoning_of = "minimax";
     form.more = put_thinking;
     think_init(&a->think, false);
@@ -141,7 +144,7 @@ static enum err write_responses(struct answer *a, struct call *c, struct err_not
     enum err e = begin(a, c, pass_is_whole(a->q, WIRE_RESPONSES), why);
     if (e) return e;
 
-    struct openai_form form = form_of(a->q->model);
+    struct openai_form form = form_of(a->q);
     return openai_responses_write(a, c, a->q->model, &form, why);
 }
 
