@@ -121,10 +121,8 @@ static void test_openai(void **state)
     "\"type\":\"function_call\",\"call_id\":\"call_9\",\"name\":\"f\"},\t{\"type\":\"function_"    \
     "call_output\","                                                                               \
     "\"call_id\":\"call_9\",\"output\":\"\"} ,{\"role\":\"user\",\"content\":\"go on\"} ]"
-#define FLAT_F                                                                                     \
-    "{\"name\":\"f\",\"type\":\"function\",\"parameters\":{\"type\":\"object\",\"x\":1.10}}"
 #define FLAT                                                                                       \
-    "[ " FLAT_F ", "                                                                               \
+    "[ {\"name\":\"f\",\"type\":\"function\",\"parameters\":{\"type\":\"object\",\"x\":1.10}}, "   \
     "{\"type\":\"function\",\"name\":\"g\",\"parameters\":{ "                                      \
     "},\"strict\":false,\"description\":\"\"}]"
 #define CUSTOM                                                                                     \
@@ -173,9 +171,9 @@ static void test_responses(void **state)
                           "{\"model\":\"gpt-5.3-codex\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"a\"}]},{\"type\":\"function_call\",\"call_id\":\"k\",\"name\":\"c\","
                           "\"arguments\":\"{\\\"input\\\":\\\"x\\\"}\"},{\"type\":\"function_call_output\",\"call_id\":\"k\",\"output\":\"y\"}],\"tools\":[{\"type\":\"function\",\"name\":\"c\",\"parameters\":"
                           "{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},\"required\":[\"input\"],\"additionalProperties\":false},\"strict\":false}]" STORE INCLUDE "}", LEARNED_NO_CUSTOM},
-        /* Choices among tools: those that are not allowed go; without any there is none. */
+        /* Choices among tools; without any there is none. */
         {"gpt-4o", "{\"model\":\"x\"," SAID ",\"tools\":" FLAT ",\"tool_choice\":{\"type\":\"allowed_tools\", \"mode\":\"auto\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"parallel_tool_calls\":true" STORE "}",
-                   "{\"model\":\"gpt-4o\"," SAID ",\"tools\":[" FLAT_F "],\"tool_choice\":{\"type\":\"allowed_tools\", \"mode\":\"auto\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"parallel_tool_calls\":true" STORE "}", LEARNED_RESPONSES},
+                   "{\"model\":\"gpt-4o\"," SAID ",\"tools\":" FLAT ",\"tool_choice\":{\"type\":\"allowed_tools\", \"mode\":\"auto\",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]},\"parallel_tool_calls\":true" STORE "}", LEARNED_RESPONSES},
         {"gpt-4o", "{\"model\":\"x\"," SAID ",\"tools\":[],\"tool_choice\":\"auto\",\"parallel_tool_calls\":true" STORE "}",
                    "{\"model\":\"gpt-4o\"," SAID STORE "}", LEARNED_RESPONSES},
         /* What only we take is put right; a form in JSON of which nobody speaks is spoken of. */
