@@ -59,7 +59,8 @@ void call_dress(struct call *c)
         bool any = c->cors == CORS_ANY;
         response_header(r, "Access-Control-Allow-Origin", any ? STR("*") : c->origin);
         response_header(r, "Access-Control-Allow-Credentials", STR("true"));
-        response_header(r, "Access-Control-Expose-Headers", str_of(cors_exposed));
+        response_header(r, "Access-Control-Expose-Headers",
+                        str_of(c->family == FAMILY_SEMA ? cors_exposed : cors_exposed_served));
         if (!any) response_header(r, "Vary", STR("Origin"));
     }
 }

@@ -5,6 +5,8 @@
 const char cors_methods[] = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 const char cors_exposed[] = "X-Request-ID, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
                             "X-RateLimit-Reset, X-Next-Cursor";
+const char cors_exposed_served[] = "X-Request-ID, request-id, Retry-After, X-RateLimit-Limit, "
+                                   "X-RateLimit-Remaining, X-RateLimit-Reset";
 
 /* An origin in its parts (RFC 6454 6.2): scheme, host without brackets, port or nothing. */
 struct origin {

@@ -36,5 +36,7 @@ bool cors_method(str method);
 
 extern const char cors_methods[]; /* as Access-Control-Allow-Methods lists them */
 extern const char cors_exposed[]; /* Access-Control-Expose-Headers */
+/* Of the APIs of others: clients of Anthropic's read request-id (openai-compat.md 1). */
+extern const char cors_exposed_served[];
 
 #endif
