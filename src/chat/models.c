@@ -173,7 +173,9 @@ enum err models_line(struct models *m, bool reasoning, str name, struct model_li
     pthread_mutex_lock(&m->lock);
     if (named) line_add(&l, named);
     if (reasoning && m->reasoning) line_add(&l, m->reasoning);
-    for (size_t i = 0; i < m->chain; i++) line_add(&l, m->at[i]);
+    /* Who names a model is answered by it or by those that the settings call fallbacks
+     * (openai-compat.md 1.1); the primary is no fallback. */
+    for (size_t i = named && named != m->at[0]; i < m->chain; i++) line_add(&l, m->at[i]);
     if (named) models_unref_locked(named); /* the line has its own */
     pthread_mutex_unlock(&m->lock);
     l.named = named && !models_names_current(name);

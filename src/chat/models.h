@@ -130,8 +130,8 @@ struct model_line {
     bool named; /* the first is one that the asker chose by its name */
 };
 /* reasoning: the reasoning model first, then primary and chain.  `name` (may be empty): that model
- * first.  ERR_MODEL_NOT_FOUND: it names none that may be asked; the note says which are there, or
- * which setting is missing. */
+ * first, then the fallbacks, not the primary.  ERR_MODEL_NOT_FOUND: it names none that may be
+ * asked; the note says which are there, or which setting is missing. */
 enum err models_line(struct models *m, bool reasoning, str name, struct model_line *out,
                      struct err_note *why);
 void model_line_end(struct model_line *l); /* takes a zeroed one */

@@ -2,20 +2,6 @@
 from harness import *
 
 
-class Chain(Server):
-    """A primary and a fallback, each with a script of its own."""
-
-    def __init__(self, primary, fallback, **env):
-        folder = tempfile.mkdtemp(prefix="sema-test-")
-        path = os.path.join(folder, "second.jsonl")
-        with open(path, "w", encoding="utf-8") as f:
-            for line in fallback:
-                f.write(json.dumps(line) + "\n")
-        super().__init__(script=primary, folder=folder, FALLBACK_MODELS=json.dumps(["scripted/" + path]), **env)
-        self.own_folder = True
-        self.first, self.second = os.path.join(folder, "script.jsonl"), path
-
-
 def answers(*pieces):
     return [{"when": "*", "pieces": list(pieces)}]
 
@@ -28,6 +14,20 @@ def before_text(t):
             t.equal((error, r.status, r.json()["message"], r.json()["model_name"]), (error, 200, "second", s.second))
             t.equal(s.sse("q", "s").content(), "second")
             t.equal(s.metrics()["sema_fallbacks_total"] >= 1, True)
+
+
+@case("a model that a client names is followed by the fallbacks, and by nobody where there are none")
+def named(t):
+    broken = Upstream(lambda r: [Upstream.json(500, {"error": {"message": "broken"}})])
+    with broken as u:
+        more = {"OPENAI_BASE_URL": u.url, "OPENAI_API_KEY": "k", "PROVIDER_RETRIES": "0"}
+        q = {"model": "openai/m", "messages": [{"role": "user", "content": "q"}]}
+        with Chain(answers("first"), answers("second"), **more) as s:
+            r = s.post("/v1/chat/completions", q)
+            t.equal((r.status, r.json()["choices"][0]["message"]["content"]), (200, "second"), r.text)
+        with Server(answers("first"), **more) as s:
+            r = s.post("/v1/chat/completions", q)
+            t.equal((r.status, r.json()["error"]["code"]), (502, "upstream_error"), r.text)
 
 
 @case("what the provider rejects as invalid nobody takes over")
@@ -97,27 +97,24 @@ def dead_primary(t):
     nobody = socket.create_server(("127.0.0.1", 0))
     refused = "http://127.0.0.1:%d/v1" % nobody.getsockname()[1]
     nobody.close()
-    with tempfile.TemporaryDirectory(prefix="sema-test-") as folder:
-        path = os.path.join(folder, "second.jsonl")
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(json.dumps({"when": "*", "pieces": ["second"]}) + "\n")
-        address = "http://127.0.0.1:%d/v1" % held[0].getsockname()[1]
-        # Named by the client, for a primary that never was ready is not asked at all.
-        with Server(MODEL_NAME=path, OPENAI_BASE_URL=address, OPENAI_API_KEY="k", PROVIDER_CONNECT_TIMEOUT="0.6",
-                    PROVIDER_BREAKER_FAILURES="3", SESSION_STORE="memory:") as s:
-            def ask(stream):
-                began = time.monotonic()
-                r = s.post("/v1/chat/completions", {"model": "openai/m", "stream": stream, "messages": [{"role": "user", "content": "q"}]})
-                t.equal(r.status, 200)
-                t.has(r.text, "second")
-                return time.monotonic() - began
-            for n in range(3):
-                t.inside(ask(n % 2 == 0), 0.5, 1.1 * 1.5, "the time of an answer")
-            for n in range(5):
-                t.inside(ask(n % 2 == 0), 0, 0.3, "the time of an answer while the breaker is open")
-        with Server(script=answers("second"), OPENAI_BASE_URL=refused, OPENAI_API_KEY="k", PROVIDER_BREAKER_FAILURES="3") as s:
-            for n in range(6):
-                t.inside(ask(n % 2 == 0), 0, 0.3, "the time of an answer where the primary refuses")
+    address = "http://127.0.0.1:%d/v1" % held[0].getsockname()[1]
+
+    def ask(s, stream):
+        began = time.monotonic()
+        r = s.post("/v1/chat/completions", {"model": "openai/m", "stream": stream, "messages": [{"role": "user", "content": "q"}]})
+        t.equal(r.status, 200)
+        t.has(r.text, "second")
+        return time.monotonic() - began
+    # Named by the client, for a primary that never was ready is not asked at all.
+    more = {"OPENAI_API_KEY": "k", "PROVIDER_BREAKER_FAILURES": "3", "SESSION_STORE": "memory:"}
+    with Chain(answers("first"), answers("second"), OPENAI_BASE_URL=address, PROVIDER_CONNECT_TIMEOUT="0.6", **more) as s:
+        for n in range(3):
+            t.inside(ask(s, n % 2 == 0), 0.5, 1.1 * 1.5, "the time of an answer")
+        for n in range(5):
+            t.inside(ask(s, n % 2 == 0), 0, 0.3, "the time of an answer while the breaker is open")
+    with Chain(answers("first"), answers("second"), OPENAI_BASE_URL=refused, **more) as s:
+        for n in range(6):
+            t.inside(ask(s, n % 2 == 0), 0, 0.3, "the time of an answer where the primary refuses")
     for c in (held[0], *held[1]):
         c.close()
 

@@ -37,7 +37,7 @@ import urllib.request
 
 __all__ = [
     "Server", "Upstream", "Fake", "Response", "Raw", "Sse", "WebSocket", "Closed", "Failed", "Skipped", "case", "main", "jwt", "quote",
-    "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
+    "Chain", "wait_until", "json", "os", "re", "signal", "socket", "struct", "subprocess", "sys", "tempfile", "threading", "time",
     "BINARY", "run_sema", "sanitized",
 ]
 
@@ -280,6 +280,20 @@ class Server:
 
 
 # ---- a provider ----
+
+class Chain(Server):
+    """A primary and a fallback, each with a script of its own."""
+
+    def __init__(self, primary, fallback, **env):
+        folder = tempfile.mkdtemp(prefix="sema-test-")
+        path = os.path.join(folder, "second.jsonl")
+        with open(path, "w", encoding="utf-8") as f:
+            for line in fallback:
+                f.write(json.dumps(line) + "\n")
+        super().__init__(script=primary, folder=folder, FALLBACK_MODELS=json.dumps(["scripted/" + path]), **env)
+        self.own_folder = True
+        self.first, self.second = os.path.join(folder, "script.jsonl"), path
+
 
 class Request(dict):
     """What came, and beside it the connection that it came by."""

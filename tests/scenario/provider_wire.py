@@ -208,6 +208,10 @@ class Wire(Upstream):
         return self.counts.get((dialect, model), 0)
 
 
+SAYS_FIRST = {"when": "*", "pieces": ["the settings' own model"]}
+SAYS_CHAIN = {"when": "*", "pieces": ["from the chain"]}
+
+
 def chain(answer, **more):
     """The settings' own model: it fails, or says `answer`."""
     return {"script": [{"when": "*", "pieces": [answer or {"error": "server"}]}], "PROVIDER_RETRIES": "0", **more}
@@ -257,7 +261,7 @@ for _dialect in DIALECTS:
 
     @case(f"{_dialect}: busy twice is retried, busy for good is the fallback's, text that went out is nobody's")
     def retried(t, dialect=_dialect):
-        with Wire() as u, Server(**chain("from the chain", PROVIDER_RETRIES="2"), **u.env()) as s:
+        with Wire() as u, Chain([SAYS_FIRST], [SAYS_CHAIN], PROVIDER_RETRIES="2", **u.env()) as s:
             for stream in (False, True):
                 u.counts.clear()
                 r = ask(s, dialect, "twice-busy", stream=stream)
