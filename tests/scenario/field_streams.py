@@ -89,8 +89,8 @@ def s4(t):
             t.equal((dialect, stored["content"], stored["metadata"]["finish_reason"]), (dialect, "abc", "error"))
     role_only = {"openai": "reset-after-role", "anthropic": "reset-after-start", "minimax": "reset-after-role", "hf_api": "reset-after-role"}
     for dialect, model in role_only.items():
-        with Fake(DIALECTS[dialect][0]) as f, Server(script=[{"when": "*", "pieces": ["from the chain"]}], PROVIDER_RETRIES="0",
-                                                     **DIALECTS[dialect][1](f.url)) as s:
+        first, second = ([{"when": "*", "pieces": [text]}] for text in ("the settings' own", "from the chain"))
+        with Fake(DIALECTS[dialect][0]) as f, Chain(first, second, PROVIDER_RETRIES="0", **DIALECTS[dialect][1](f.url)) as s:
             r = completions(s, f"{dialect}/{model}", stream=True)
             t.equal((dialect, chat_text(r), finishes(r)), (dialect, "from the chain", ["stop"]))
 
