@@ -129,20 +129,27 @@ static void give(struct answer *a, str text)
     answer_text(a, text);
 }
 
+/* A gap in the text is worse than an error. */
+static bool is_whole(struct answer *a, const struct buf *text)
+{
+    const struct fault f = {.e = ERR_MEMORY,
+                            .message = STR("out of memory for an answer"),
+                            .retry_after_ms = -1};
+
+    if (text->bad) answer_fault(a, &f);
+    return !text->bad;
+}
+
 /* Those of the ask, and the user's next turn. */
 static bool watch_stops(struct answer *a)
 {
     const str turn = str_of(next_turn);
-    struct fault f = {.e = ERR_MEMORY, .message = STR("out of memory"), .retry_after_ms = -1};
 
     if (a->own_stops.count) return true;
     buf_add(&a->own, str_span((const char *)&turn, sizeof turn));
     for (size_t i = 0; i < a->q->stops_count; i++)
         buf_add(&a->own, str_span((const char *)&a->q->stops[i], sizeof turn));
-    if (a->own.bad) {
-        answer_fault(a, &f);
-        return false;
-    }
+    if (!is_whole(a, &a->own)) return false;
     stops_init(&a->own_stops, (const str *)(const void *)a->own.at, a->q->stops_count + 1);
     return true;
 }
@@ -158,7 +165,7 @@ static void take_text(struct answer *a, str piece)
         a->own_state = 1;
         answer_stop_was(a, *a->own_stops.met);
     }
-    give(a, buf_str(&shown));
+    if (is_whole(a, &shown)) give(a, buf_str(&shown));
     buf_fini(&shown);
     if (met && !a->over) answer_finish(a, FINISH_STOP);
 }
@@ -171,7 +178,7 @@ static void take_end(struct answer *a, yyjson_val *details)
 
     buf_init(&rest, UPSTREAM_ANSWER_BYTES_MAX);
     stops_end(&a->own_stops, &rest);
-    give(a, buf_str(&rest));
+    if (is_whole(a, &rest)) give(a, buf_str(&rest));
     buf_fini(&rest);
     if (a->over) return;
     u.completion_tokens = tokens;
